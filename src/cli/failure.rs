@@ -136,7 +136,7 @@ fn stopped_where(stopped: &Stopped) -> String {
         (false, _) => "nothing was changed",
         (true, Boots::OldImage) => "the card still boots the old image",
         (true, Boots::NewImage) => "the card boots the new image",
-        (true, Boots::Nothing) => "the card holds nothing that boots",
+        (true, Boots::Nothing) => "the card holds no image that is sure to boot",
         (true, Boots::Unknown) => "what the card would boot cannot be read",
     };
     format!("stopped {step}{place}; {left}")

@@ -89,10 +89,9 @@ pub enum Boots {
     OldImage,
     /// The new one.
     NewImage,
-    /// Nothing bootable.
+    /// Nothing that is relied on to boot (docs/fs2.md#what-boots).
     Nothing,
-    /// The flash could not be read to find out, or it is not known whether the boot ROM takes what it
-    /// holds.
+    /// The flash could not be read to find out.
     Unknown,
 }
 

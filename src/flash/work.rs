@@ -6,7 +6,7 @@ use super::readings::{agreed, difference};
 use super::session::FlashSession;
 use super::source::FlashSource;
 use super::{Boots, Event, Events, FlashError, Phase, Protection, SectorPlan, Stopped};
-use crate::image::{FlashAddr, Source};
+use crate::image::FlashAddr;
 use sha2::{Digest, Sha256};
 use std::ops::Range;
 
@@ -43,7 +43,7 @@ pub struct Signature {
 /// Judges what would boot; the flash module does not know images.
 pub trait BootProbe {
     /// Judge from the flash alone.
-    fn boots(&self, flash: &mut dyn Source) -> Boots;
+    fn boots(&self, flash: &mut FlashSource<'_, '_>) -> Boots;
 }
 
 /// A job under way.

@@ -12,7 +12,7 @@ use super::images::{no_image, read_images};
 use super::query::outcome;
 use super::selftest::reset_is_contradicted;
 use super::session::{CardFacts, version};
-use super::{CardReport, Device, JobError};
+use super::{CardReport, Device, JobError, QueryOutcome};
 use crate::card::{CardError, FirmwareState};
 use crate::flash::{Event, Events};
 use crate::host::{PortReport, driver_info};
@@ -68,17 +68,29 @@ pub fn activate(device: &mut Device, events: &mut dyn Events) -> Result<Activate
     let (card, flashed) = {
         let mut locked = device.lock()?;
         let card = facts.report(&locked);
-        let images = read_images(&mut locked.source(), Depth::Quick)?;
+        let images = read_images(&mut locked.source(), Depth::Full)?;
         let query = outcome(card.clone(), images, Vec::new());
         let flashed = query
             .active
             .and_then(|index| query.images.get(index))
             .filter(|report| report.boots)
             .and_then(|report| report.image.as_ref()?.info.as_ref()?.fw_version)
-            .ok_or_else(|| no_image(&query.images, "a reset would end in recovery mode"))?;
+            .ok_or_else(|| no_image(&query.images, &would_not_start(&query)))?;
         (card, flashed)
     };
     Ok(ActivateOutcome { card, activation: activate_as(device, &facts, flashed, events)? })
+}
+
+/// What a reset would end in, and the way on where an image is complete.
+fn would_not_start(query: &QueryOutcome) -> String {
+    let unsure = query.images.iter().find_map(|r| Some((r.start, r.unsure.as_ref()?)));
+    match unsure {
+        None => "a reset would end in recovery mode".into(),
+        Some((start, why)) => format!(
+            "a reset may end in recovery mode: whether the image at {:#x} boots is not known ({why}); `identity set` and `burn` write one that does",
+            start.0
+        ),
+    }
 }
 
 /// The same at the end of a job that wrote, where a card that lives on vfio-pci is left alone.

@@ -369,6 +369,10 @@ fn flash(facts: &CardFacts, locked: &mut Locked<'_>, findings: &mut DoctorFindin
             judge(&query, findings);
             if facts.recovery && query.images.iter().any(|report| report.boots) {
                 findings.refix("firmware", STANDS_STILL);
+            } else if facts.recovery
+                && let Some(fix) = write_anew(&query)
+            {
+                findings.refix("firmware", &fix);
             }
             findings.query = Some(query);
         }
@@ -400,6 +404,16 @@ fn chains(facts: &CardFacts, record: Option<&CardRecord>) -> String {
     }
 }
 
+/// The way on from an image that is complete and not relied on: the same image with its CRCs right.
+fn write_anew(query: &QueryOutcome) -> Option<String> {
+    let unsure = query.images.iter().find(|report| !report.boots && report.unsure.is_some())?;
+    let identity = Identity::from_image(unsure.image.as_ref()?).ok()?;
+    let mac = identity.macs.iter().find(|mac| mac.is_valid())?;
+    let card = query.card.as_ref().map_or("CARD", |card| card.device.as_str());
+    let set = format!("cx3flash -d {} identity set --mac {mac}", escape::shell_word(card));
+    Some(format!("write it anew with its CRCs right: `{set}`, or an image: `cx3flash burn IMAGE`"))
+}
+
 fn judge(query: &QueryOutcome, findings: &mut DoctorFindings) {
     let list: Vec<String> = query
         .images
@@ -410,7 +424,12 @@ fn judge(query: &QueryOutcome, findings: &mut DoctorFindings) {
                 .as_ref()
                 .and_then(|i| i.info.as_ref()?.fw_version)
                 .map_or_else(|| "unreadable".into(), |v| v.to_string());
-            let state = if report.valid == Some(true) { "valid" } else { "damaged" };
+            let state = match &report.unsure {
+                Some(why) if report.boots => format!("runs, although {why}"),
+                Some(why) => format!("complete, and whether it boots is not known: {why}"),
+                None if report.valid == Some(true) => "valid".to_owned(),
+                None => "damaged".to_owned(),
+            };
             let stays = report.wrong_silicon.as_ref();
             let stays = stays.map_or_else(String::new, |why| format!(", does not start: {why}"));
             format!("{version} at {:#x} {state}{stays}", report.start.0)
@@ -422,10 +441,11 @@ fn judge(query: &QueryOutcome, findings: &mut DoctorFindings) {
         None => findings.bad(
             "images",
             if list.is_empty() { "none".to_owned() } else { list.join(", ") },
-            PUT_IMAGE,
+            &write_anew(query).unwrap_or_else(|| PUT_IMAGE.to_owned()),
         ),
     }
-    let identity = boots.and_then(|r| r.image.as_ref()).map(Identity::from_image);
+    let unsure = || query.images.iter().find(|r| r.unsure.is_some());
+    let identity = boots.or_else(unsure).and_then(|r| r.image.as_ref()).map(Identity::from_image);
     match identity {
         Some(Ok(identity)) => {
             findings.good("identity", format!("MACs {} {}", identity.macs[0], identity.macs[1]))

@@ -173,7 +173,9 @@ fn after_change(written: Option<&Version>, boots: Option<&BootReport>) -> String
             version.map_or_else(|| "an image".to_owned(), |v| v.to_string()),
             start.0
         ),
-        Some((None, _)) => format!("the flash was changed{written} and holds nothing that boots"),
+        Some((None, _)) => {
+            format!("the flash was changed{written} and holds no image that is sure to boot")
+        }
     }
 }
 

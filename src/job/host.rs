@@ -236,8 +236,10 @@ fn release_and_probe(device: &mut Device, ours: bool, touched: bool) -> Result<(
     }
     if touched {
         // Opening the session waits for an erase that still runs.
-        let boots = super::settle::settled_boot(device)?;
-        device.note(Mark::Boots(boots.start.is_some()));
+        // Where an image is complete and not relied on, the driver finds out.
+        if let Some(boots) = super::settle::settled_boot(device)? {
+            device.note(Mark::Boots(boots.start.is_some()));
+        }
     }
     Ok(())
 }

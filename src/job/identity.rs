@@ -25,6 +25,8 @@ pub struct IdentityOutcome {
     pub valid: bool,
     /// PSID beside it.
     pub psid: Option<ForeignText>,
+    /// Why the image that holds it does not start on this card; `None` for a file too.
+    pub wrong_silicon: Option<String>,
 }
 
 /// Identity of the image that would boot.
@@ -33,11 +35,12 @@ pub fn identity_show(device: &mut Device) -> Result<IdentityOutcome, JobError> {
     let mut locked = device.lock()?;
     let images = read_images(&mut locked.source(), Depth::Quick)?;
     let query = outcome(facts.report(&locked), images, Vec::new());
-    let image = query
-        .active
-        .and_then(|index| query.images.get(index)?.image.as_ref())
+    let found = query.active.and_then(|index| query.images.get(index));
+    let (found, image) = found
+        .and_then(|found| Some((found, found.image.as_ref()?)))
         .ok_or_else(|| JobError::NoImage("no signature leads to one".into()))?;
-    Ok(IdentityOutcome { card: query.card.clone(), ..identity_in(image)? })
+    let wrong_silicon = found.wrong_silicon.clone();
+    Ok(IdentityOutcome { card: query.card.clone(), wrong_silicon, ..identity_in(image)? })
 }
 
 /// What the sections of an image hold, damaged or not: it is shown, not written.
@@ -60,6 +63,7 @@ pub fn identity_in(image: &Image) -> Result<IdentityOutcome, JobError> {
         },
         valid: Identity::from_image(image).is_ok(),
         psid: info.and_then(|i| i.psid.clone()),
+        wrong_silicon: None,
     })
 }
 

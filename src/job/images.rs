@@ -7,7 +7,9 @@ use crate::flash::FlashSource;
 use crate::image::{
     Depth, FlashAddr, Form, Half, Image, ImageError, Source, SourceError, Version, read, scan,
 };
-use crate::plan::{boot_choice, wavers, wrong_silicon};
+use crate::plan::{
+    BootEvidence, Bootability, SlotChoice, boot_choice, bootability, wavers, wrong_silicon,
+};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -25,6 +27,9 @@ pub struct ImageReport<I = Image> {
     pub valid: Option<bool>,
     /// Why it does not start on this card although it may be valid; `None` for a file too.
     pub wrong_silicon: Option<String>,
+    /// Why it is not relied on to start although it is complete; `None` for a file, and where it was read
+    /// quickly.
+    pub unsure: Option<String>,
     /// `None` when it cannot be read.
     pub image: Option<I>,
     /// Why it cannot be read.
@@ -44,6 +49,7 @@ impl ImageReport {
             half: self.half,
             boots: self.boots,
             wrong_silicon: self.wrong_silicon.clone(),
+            unsure: self.unsure.clone(),
             valid: self.valid,
             image: self.image.as_ref().map(form),
             error: self.error.clone(),
@@ -103,6 +109,7 @@ fn read_all(flash: &mut dyn Source, depth: Depth) -> Result<Vec<ImageReport>, Jo
             boots: false,
             valid,
             wrong_silicon: None,
+            unsure: None,
             image,
             error,
             start,
@@ -128,20 +135,25 @@ pub(super) fn no_image(images: &[ImageReport], otherwise: &str) -> JobError {
     })
 }
 
-/// Marks the images for other silicon and the one that boots, whose index is the answer, as
-/// [`crate::plan::CardSnapshot::active`] does.
+/// Marks the images that do not start or are not sure to, and the one that boots; answers which one a report
+/// is about, as [`crate::plan::CardSnapshot::active`] does.
 pub(super) fn mark_active(
     images: &mut [ImageReport],
     chip: Chip,
     running: Option<Version>,
-) -> Option<usize> {
-    for report in &mut *images {
-        report.wrong_silicon = report.image.as_ref().and_then(|image| wrong_silicon(image, chip));
+) -> Option<(usize, SlotChoice)> {
+    let places = images.iter().map(|report| (report.start, report.image.as_ref()));
+    let chosen = boot_choice(places, chip, BootEvidence::of(running));
+    let booted = chosen.filter(|(_, choice)| choice.boots()).map(|(n, _)| n);
+    for (n, report) in images.iter_mut().enumerate() {
+        report.boots = Some(n) == booted;
+        let Some(image) = &report.image else { continue };
+        let runs = report.boots;
+        report.wrong_silicon = wrong_silicon(image, chip).filter(|_| !runs);
+        report.unsure = match bootability(report.start, image, chip) {
+            Bootability::Unsure(why) if report.wrong_silicon.is_none() => Some(why),
+            _ => None,
+        };
     }
-    let active =
-        boot_choice(images.iter().map(|r| r.image.as_ref()), chip, running).map(|(n, _)| n);
-    if let Some(report) = active.and_then(|index| images.get_mut(index)) {
-        report.boots = true;
-    }
-    active
+    chosen
 }

@@ -6,7 +6,7 @@
 
 use super::backup::{confirm as confirm_backup, discard, remember, reserve, store};
 use super::session::{CardFacts, snapshot};
-use super::settle::{after_change, settled_boot};
+use super::settle::{LeftProbe, after_change};
 use super::{Backup, BootReport, CardDescription, Device, JobError, NvError};
 use crate::card::ToolsError;
 use crate::card::nv::{Limits, NvSettings, Parameter, TlvWrites};
@@ -165,6 +165,7 @@ pub fn nv_set_reporting(
     // The firmware takes the semaphores itself when it writes.
     drop(locked);
     remember(chains, &facts, &card);
+    let probe = LeftProbe::new(&card, None);
     // Last before the first command: values that another tool stored meanwhile are not overwritten.
     if let Err(error) = same_settings(device, &settings) {
         discard(&backup, events);
@@ -173,14 +174,13 @@ pub fn nv_set_reporting(
     known.backup = Some(backup.clone());
     device.mark(Mark::FlashTouched)?;
     let stopped = write(device, &writes).err();
-    let boots = settled_boot(device);
+    let found = probe.settled(device);
+    let left = found.as_ref().map_or(Boots::Unknown, |found| found.boots);
+    if !found.as_ref().is_ok_and(|found| found.untouched && !left.is_image()) {
+        device.note(Mark::Boots(left.is_image()));
+    }
+    let boots = found.map(|found| found.report);
     known.boots = boots.as_ref().ok().cloned();
-    let left = match &boots {
-        Ok(found) if found.start.is_some() => Boots::OldImage,
-        Ok(_) => Boots::Nothing,
-        Err(_) => Boots::Unknown,
-    };
-    device.note(Mark::Boots(left == Boots::OldImage));
     if let Some((stored, source)) = stopped {
         let mut unchanged = || match snapshot(&facts, &mut device.lock()?, Phase::Verify, events) {
             Ok((now, unsteady)) => Ok(now.flash == card.flash && unsteady.is_empty()),

@@ -25,7 +25,7 @@ pub struct QueryOutcome<I = Image> {
     pub images: Vec<ImageReport<I>>,
     /// Places that carry a signature where no image may start.
     pub stale: Vec<FlashAddr>,
-    /// Index in `images` of the one a report is about: the one that would start.
+    /// Index in `images` of the one a report is about: the one that would start, else the best of the others.
     pub active: Option<usize>,
     /// Flash and running versions differ: the new one starts with the next reset.
     pub reset_pending: bool,
@@ -57,7 +57,9 @@ pub fn query_card(device: &mut Device) -> Result<QueryOutcome, JobError> {
     let mut locked = device.lock()?;
     let card = facts.report(&locked);
     let mut source = locked.source();
-    let images = read_images(&mut source, Depth::Query)?;
+    // In recovery mode nothing that boots is expected: what a quick reading passes over may be why.
+    let depth = if facts.recovery { Depth::Full } else { Depth::Query };
+    let images = read_images(&mut source, depth)?;
     Ok(outcome(card, images, source.wavering()))
 }
 
@@ -73,9 +75,8 @@ pub(super) fn outcome(
 ) -> QueryOutcome {
     let running = card.running;
     let active = mark_active(&mut images, card.chip, running);
-    // Without one that boots, the report is about the first that can be read.
-    let shown = active.or_else(|| images.iter().position(|r| r.image.is_some()));
-    let flashed = version_at(&images, active);
+    let booted = active.filter(|(_, choice)| choice.boots());
+    let flashed = version_at(&images, booted.map(|(n, _)| n));
     QueryOutcome {
         reset_pending: running.is_some() && flashed.is_some() && running != flashed,
         stale: images
@@ -83,7 +84,7 @@ pub(super) fn outcome(
             .filter(|r| r.image.as_ref().is_none_or(|i| !i.layout.may_start(i.start)))
             .map(|r| r.start)
             .collect(),
-        active: shown,
+        active: active.map(|(n, _)| n),
         wavering: wavering.into_iter().map(UnsteadyRange::from).collect(),
         card: Some(card),
         file: None,
@@ -99,6 +100,7 @@ pub fn query_image(file: &ImageFile) -> QueryOutcome {
         half: None,
         boots: false,
         wrong_silicon: None,
+        unsure: None,
         valid: Some(image.is_valid()),
         image: Some(image.clone()),
         error: None,

@@ -5,17 +5,16 @@ use super::activate::activate_after;
 use super::backup::{confirm as confirm_backup, remember, reserve, store};
 use super::selftest::{judge, quick};
 use super::session::{CardFacts, snapshot};
-use super::settle::{after_change, settle, version_of, what_boots};
+use super::settle::{LeftProbe, after_change, settle, version_of, what_boots};
 use super::store::digest;
 use super::{
     Activation, Backup, BootReport, CardReport, Device, ImageFile, JobError, WriteJob, WriteRequest,
 };
-use crate::card::Chip;
 use crate::escape;
-use crate::flash::{BootProbe, Boots, Events, Locked, Phase, Stopped};
+use crate::flash::{Boots, Events, Locked, Phase, Stopped};
 use crate::host::Mark;
-use crate::image::{Contents, FlashAddr, Identity, Image, Source};
-use crate::plan::{BurnOptions, Pass, Plan, PlanReport, which_boots, would_boot};
+use crate::image::{FlashAddr, Identity, Image};
+use crate::plan::{BurnOptions, Pass, Plan, PlanReport};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -148,7 +147,7 @@ pub fn write_reporting(
     }
     let Some(action) = plan.action else {
         known.nothing_to_do = true;
-        known.boots = Some(would_boot(&card.flash, card.chip));
+        known.boots = Some(card.boots());
         return Ok(known.clone());
     };
     // The directory is made before the question: one that cannot be written is an error now, and the
@@ -160,8 +159,8 @@ pub fn write_reporting(
         return Err(JobError::Declined);
     }
     let chip = card.chip;
-    let new = action.contents.as_ref().map(|c| c.bytes().to_vec());
-    let probe = Probe { new, chip };
+    let expected = action.boots;
+    let probe = LeftProbe::new(&card, action.contents.as_ref());
     let written = version_of(action.contents.as_ref());
     let journal = device.borrowed();
     let mut backup = store(place, &facts, &card, unsteady)?;
@@ -174,7 +173,8 @@ pub fn write_reporting(
         }
         journal.mark(Mark::FlashTouched)?;
     }
-    let ended = carry_out(locked, action.passes, &probe, events);
+    let ended = carry_out(locked, action.passes, &probe, events)
+        .map(|mut locked| what_boots(&mut locked.source(), chip, &expected));
     remember(chains, &facts, &card);
     drop(card);
     let first = match ended {
@@ -190,13 +190,16 @@ pub fn write_reporting(
             return Err(JobError::Stopped { stopped, backup: Some(backup.dir) });
         }
     };
-    let sure = |found: &BootReport| as_written(found, action.contents.as_ref());
+    let sure = |found: &BootReport| *found == expected;
     let boots = match first {
         Ok(found) if sure(&found) => Ok(found),
-        other => settle(device, other.ok(), &mut |flash| what_boots(flash, chip), &sure),
+        other => settle(device, other.ok(), &mut |flash| what_boots(flash, chip, &expected), &sure),
     };
-    let starts = boots.as_ref().is_ok_and(|found| found.start.is_some());
-    device.note(Mark::Boots(starts));
+    // Where no image is relied on and none was expected, the driver finds out.
+    if boots.as_ref().map_or(true, |found| found.start.is_some() || !sure(found)) {
+        let starts = boots.as_ref().is_ok_and(|found| found.start.is_some());
+        device.note(Mark::Boots(starts));
+    }
     let boots = boots.map_err(|error| after_change(written, None, Some(&backup.dir), error))?;
     known.boots = Some(boots.clone());
     if !sure(&boots) {
@@ -228,13 +231,13 @@ fn log_plan(plan: &Plan) {
     }
 }
 
-/// Every pass in order, then a first reading of what would boot.
+/// Every pass in order.
 fn carry_out<'c>(
     mut locked: Locked<'c>,
     passes: Vec<Pass>,
-    probe: &'c Probe,
+    probe: &'c LeftProbe,
     events: &mut dyn Events,
-) -> Result<Result<BootReport, JobError>, Stopped> {
+) -> Result<Locked<'c>, Stopped> {
     let mut touched = false;
     for pass in passes {
         let idle = pass.is_idle();
@@ -245,14 +248,14 @@ fn carry_out<'c>(
         })?;
         touched |= !idle;
     }
-    Ok(what_boots(&mut locked.source(), probe.chip))
+    Ok(locked)
 }
 
 /// One run of the typestate machine.
 fn one_pass<'c>(
     locked: Locked<'c>,
     pass: Pass,
-    probe: &'c Probe,
+    probe: &'c LeftProbe,
     events: &mut dyn Events,
 ) -> Result<Locked<'c>, Stopped> {
     locked
@@ -260,34 +263,6 @@ fn one_pass<'c>(
         .write(events)?
         .verify(events)?
         .commit(&pass.signature, events)
-}
-
-/// Reports to the flash module what would boot.
-struct Probe {
-    new: Option<Vec<u8>>,
-    chip: Chip,
-}
-
-impl Probe {
-    fn read(&self, flash: &mut dyn Source) -> Result<Boots, JobError> {
-        let mut bytes = vec![0; flash.size() as usize];
-        flash.read_at(FlashAddr(0), &mut bytes)?;
-        Ok(which_boots(&bytes, self.new.as_deref(), self.chip))
-    }
-}
-
-impl BootProbe for Probe {
-    fn boots(&self, flash: &mut dyn Source) -> Boots {
-        self.read(flash).unwrap_or_else(|error| {
-            tracing::warn!(%error, "what would boot cannot be read");
-            Boots::Unknown
-        })
-    }
-}
-
-/// The image that was written is the one that boots; without an image to compare, any does.
-fn as_written(found: &BootReport, written: Option<&Contents>) -> bool {
-    found.start.is_some() && (written.is_none() || found.version == version_of(written))
 }
 
 /// The flash was read, twice with the same result, and holds something else than was written.
@@ -311,15 +286,16 @@ fn serial_of(image: &Image) -> Option<u64> {
 
 /// A pass stopped. What is left is read again where the session could not, or found nothing that
 /// boots: no single reading decides that.
-fn left_behind(device: &mut Device, mut stopped: Stopped, probe: &Probe) -> Stopped {
+fn left_behind(device: &mut Device, mut stopped: Stopped, probe: &LeftProbe) -> Stopped {
+    let mut untouched = false;
     if stopped.touched && !stopped.boots.is_image() {
-        let mut reading = |flash: &mut dyn Source| probe.read(flash);
-        let sure = |boots: &Boots| boots.is_image();
-        let before = (stopped.boots == Boots::Nothing).then_some(Boots::Nothing);
-        stopped.boots = settle(device, before, &mut reading, &sure).unwrap_or(Boots::Unknown);
+        let left = probe.settled(device);
+        untouched = left.as_ref().is_ok_and(|left| left.untouched);
+        stopped.boots = left.map_or(Boots::Unknown, |left| left.boots);
     }
-    // Whoever gives the card back must not start a driver on a card without firmware.
-    if stopped.touched {
+    // Whoever gives the card back must not start a driver on a card without firmware; one that boots what
+    // it did before is given back as before.
+    if stopped.touched && !untouched {
         device.note(Mark::Boots(stopped.boots.is_image()));
     }
     stopped

@@ -171,7 +171,7 @@ fn same_block(
 fn to_compare(card: &CardSnapshot) -> Vec<Range<usize>> {
     let blocks = card.flash.len() / BLOCK;
     let mut needed = vec![true; blocks];
-    for found in card.slots.iter().filter(|found| found.boots()) {
+    for found in card.bootable() {
         skip_covered(found, &mut needed);
     }
     let mut ranges: Vec<Range<usize>> = Vec::new();

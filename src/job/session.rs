@@ -11,7 +11,7 @@ use crate::flash::{
     ChainVerdict, Events, Flash, FlashChip, FlashSource, Locked, Phase, Protection,
 };
 use crate::image::{Contents, Depth, FlashAddr, Image, ImageOffset, Source, Version};
-use crate::plan::CardSnapshot;
+use crate::plan::{Bootability, CardSnapshot, bootability};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -224,7 +224,7 @@ pub(super) fn shown(
     };
     let mut images = read_images(&mut locked.source(), Depth::Quick)?;
     let psid = mark_active(&mut images, facts.chip, facts.running)
-        .and_then(|index| images.get(index)?.image.as_ref()?.info.as_ref()?.psid.clone())
+        .and_then(|(index, _)| images.get(index)?.image.as_ref()?.info.as_ref()?.psid.clone())
         .filter(|psid| !psid.is_empty());
     let jedec = locked.chip().jedec;
     let known = psid.and_then(|psid| store.load(facts.board(jedec, psid.as_str())));
@@ -250,7 +250,8 @@ pub(super) fn active_in(
 ) -> Result<(FlashAddr, Contents), JobError> {
     let mut images = read_images(source, Depth::Full)?;
     let image = mark_active(&mut images, facts.chip, facts.running)
-        .and_then(|index| images.get(index)?.image.as_ref())
+        .and_then(|(index, _)| images.get(index)?.image.as_ref())
+        .filter(|image| bootability(image.start, image, facts.chip) != Bootability::No)
         .ok_or_else(|| no_image(&images, "no signature belongs to a valid image"))?;
     Ok((image.start, contents_of(source, image)?))
 }

@@ -1,11 +1,17 @@
 //! What the flash holds once a job has changed it, read until that is certain.
 
-use super::readings::steady;
+use super::readings::{read_signatures, steady};
+use super::session::version;
 use super::{BootReport, Device, JobError};
 use crate::card::{CardError, Chip};
-use crate::flash::FlashError;
-use crate::image::{Contents, Depth, Form, ImageError, Source, SourceError, Version, read, scan};
-use crate::plan::boots;
+use crate::flash::{BootProbe, Boots, FlashError, FlashSource};
+use crate::image::{
+    Contents, Depth, FlashAddr, Form, Image, ImageError, Source as _, SourceError, Version, read,
+    scan,
+};
+use crate::plan::{
+    BootEvidence, Bootability, BootsBefore, CardSnapshot, LeftBehind, bootability, wavers,
+};
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,7 +24,7 @@ const SLOW_FAILURES: u32 = 2;
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// A reading of the flash.
-pub(super) type Reading<'a, T> = &'a mut dyn FnMut(&mut dyn Source) -> Result<T, JobError>;
+pub(super) type Reading<'a, T> = &'a mut dyn FnMut(&mut FlashSource<'_, '_>) -> Result<T, JobError>;
 
 /// Reads in sessions of its own until `sure` accepts a reading or two consecutive readings agree;
 /// `before` is the reading made already.
@@ -36,13 +42,7 @@ pub(super) fn settle<T: PartialEq>(
         let found = device.lock().and_then(|mut locked| {
             let mut source = locked.source();
             // An answer that is not sure counts when everything it was read from reads the same again.
-            let unsure = |found: &T| !sure(found);
-            let found =
-                steady(&mut source, &mut Vec::new(), &mut |source| reading(source), &unsure)?;
-            if unsure(&found) && !source.wavering().is_empty() {
-                return Err(JobError::ReadingsDiffer);
-            }
-            Ok(found)
+            steady(&mut source, &mut Vec::new(), reading, &|found| !sure(found))
         });
         match found {
             Ok(found) if sure(&found) || before.as_ref() == Some(&found) => return Ok(found),
@@ -79,27 +79,110 @@ fn takes_long(error: &JobError) -> bool {
     }
 }
 
-/// What would boot, as [`settle`] finds out: an image at all.
-pub(super) fn settled_boot(device: &mut Device) -> Result<BootReport, JobError> {
-    let chip = device.card.chip();
-    settle(device, None, &mut |flash| what_boots(flash, chip), &|found| found.start.is_some())
+/// Judges what a job leaves, from the whole flash.
+pub(super) struct LeftProbe {
+    pub(super) before: BootsBefore,
+    /// The image that the job writes.
+    pub(super) new: Option<Vec<u8>>,
 }
 
-/// What would boot after the job. The body was verified byte for byte a moment ago; this reads
-/// what a boot ROM looks for: signatures, and what is behind the first one.
-pub(super) fn what_boots(flash: &mut dyn Source, chip: Chip) -> Result<BootReport, JobError> {
+impl LeftProbe {
+    pub(super) fn new(card: &CardSnapshot, new: Option<&Contents>) -> Self {
+        Self { before: BootsBefore::of(card), new: new.map(|new| new.bytes().to_vec()) }
+    }
+
+    fn read(&self, flash: &mut FlashSource<'_, '_>) -> Result<LeftBehind, JobError> {
+        read_signatures(flash, &mut Vec::new())?;
+        let mut bytes = vec![0; flash.size() as usize];
+        flash.read_at(FlashAddr(0), &mut bytes)?;
+        Ok(self.before.left(&bytes, &flash.wavering(), self.new.as_deref())?)
+    }
+
+    /// What the job left, as [`settle`] finds out: an image that boots.
+    pub(super) fn settled(&self, device: &mut Device) -> Result<LeftBehind, JobError> {
+        let sure = |left: &LeftBehind| left.boots.is_image();
+        settle(device, None, &mut |flash| self.read(flash), &sure)
+    }
+}
+
+impl BootProbe for LeftProbe {
+    fn boots(&self, flash: &mut FlashSource<'_, '_>) -> Boots {
+        self.read(flash).map_or_else(
+            |error| {
+                tracing::warn!(%error, "what would boot cannot be read");
+                Boots::Unknown
+            },
+            |left| left.boots,
+        )
+    }
+}
+
+/// What boots of a flash of which no earlier reading is at hand, as [`settle`] finds out; `None` = an image
+/// is complete, and whether it boots is not known.
+pub(super) fn settled_boot(device: &mut Device) -> Result<Option<BootReport>, JobError> {
+    let chip = device.card.chip();
+    let running = device.card.running_version()?.map(version);
+    let evidence = BootEvidence::of(running.filter(|_| !device.card.in_recovery()));
+    let mut reading = |flash: &mut FlashSource<'_, '_>| {
+        let (images, unread) = read_places(flash, None)?;
+        let places = images.iter().map(|(start, image)| (*start, image.as_ref()));
+        let found = BootReport::among(places.clone(), chip, evidence);
+        let complete = |(start, image): (FlashAddr, Option<&Image>)| {
+            image.is_some_and(|image| bootability(start, image, chip) != Bootability::No)
+        };
+        match found.start.is_some() {
+            true => Ok(Some(found)),
+            false if unread => Err(JobError::ReadingsDiffer),
+            false if places.clone().any(complete) => Ok(None),
+            false => Ok(Some(found)),
+        }
+    };
+    let sure = |found: &Option<BootReport>| found.as_ref().is_some_and(|f| f.start.is_some());
+    settle(device, None, &mut reading, &sure)
+}
+
+/// What boots after a job that should leave `expected`. That image was compared byte for byte a moment ago;
+/// of it this reads what a boot ROM looks for. Every other one that has a signature is read in full.
+pub(super) fn what_boots(
+    flash: &mut FlashSource<'_, '_>,
+    chip: Chip,
+    expected: &BootReport,
+) -> Result<BootReport, JobError> {
+    let (images, unread) = read_places(flash, expected.start)?;
+    let evidence = expected.start.map_or(BootEvidence::Nothing, BootEvidence::Kept);
+    let places = images.iter().map(|(start, image)| (*start, image.as_ref()));
+    let found = BootReport::among(places, chip, evidence);
+    match found.start.is_none() && unread {
+        true => Err(JobError::ReadingsDiffer),
+        false => Ok(found),
+    }
+}
+
+/// The image at each signature, read in full but for the one at `known`; whether bytes of one read
+/// differently each time, which makes it unreadable.
+fn read_places(
+    flash: &mut FlashSource<'_, '_>,
+    known: Option<FlashAddr>,
+) -> Result<(Vec<(FlashAddr, Option<Image>)>, bool), JobError> {
+    read_signatures(flash, &mut Vec::new())?;
+    let mut images = Vec::new();
     for start in scan(flash)? {
-        let image = match read(flash, start, Form::Striped, Depth::Quick) {
-            Ok(image) => image,
+        let depth = if Some(start) == known { Depth::Quick } else { Depth::Full };
+        match read(flash, start, Form::Striped, depth) {
+            Ok(image) => images.push((start, Some(image))),
             // The card failed: that is no answer about the image.
             Err(ImageError::Source(error @ SourceError::Failed { .. })) => return Err(error.into()),
-            Err(_) => continue,
-        };
-        if boots(&image, chip) {
-            return Ok(BootReport::of(image.start, &image));
+            Err(_) => images.push((start, None)),
         }
     }
-    Ok(BootReport::default())
+    let wavering = flash.wavering();
+    let mut unread = false;
+    for (start, image) in &mut images {
+        if wavers(*start, image.as_ref(), &wavering).is_some() {
+            (*image, unread) = (None, true);
+        }
+    }
+    Ok((images, unread))
 }
 
 /// Version of the image a job writes.

@@ -2,7 +2,7 @@
 
 use super::check::Checks;
 use super::slot::ranges;
-use super::{ActionReport, EraseReport, PlanReport, Target, Validity};
+use super::{ActionReport, BootReport, EraseReport, PlanReport, Target, Validity};
 use crate::flash::{
     Geometry, Job, LayoutError, SectorAction, SectorMap, SectorPlan, Signature, overlap,
     plan_sectors,
@@ -25,8 +25,10 @@ pub struct Plan {
 pub struct Action {
     /// `None` when no image is written.
     pub target: Option<Target>,
-    /// The image that boots afterwards, as it will be on the card; `None` when no image is written.
+    /// The image that is written, as it will be on the card; `None` when none is.
     pub contents: Option<Contents>,
+    /// What boots afterwards, as far as it is relied on.
+    pub boots: BootReport,
     /// Runs of the typestate machine, in order. One, except for a restore of both halves.
     pub passes: Vec<Pass>,
     /// An interruption at any point leaves a card that boots (P1).
@@ -253,13 +255,14 @@ impl Action {
     pub(super) fn new(
         target: Option<Target>,
         contents: Option<Contents>,
+        boots: BootReport,
         mut passes: Vec<Pass>,
         survives_interruption: bool,
     ) -> Self {
         for pass in &mut passes {
             pass.sectors.interruptible = survives_interruption;
         }
-        Self { target, contents, passes, survives_interruption }
+        Self { target, contents, boots, passes, survives_interruption }
     }
 
     fn report(&self) -> Option<ActionReport> {

@@ -1,7 +1,6 @@
 //! The one decision behind `burn`, `identity set`, `rom write` and `rom remove`: an image onto a
 //! card that has one.
 
-use super::boot::surely_boots;
 use super::check::{Checks, Verdict};
 use super::compare::{changes, kept};
 use super::identity::{fits as identity_fits, macs_are_derived, readable, usable, waiting};
@@ -9,8 +8,8 @@ use super::placement::{Placement, is, other_start, target};
 use super::request::{Base, PlanRequest};
 use super::rules::RomAction;
 use super::{
-    Action, BurnOptions, CardSnapshot, CheckId, IdentityChange, ImageSlot, Plan, PlanReport, rules,
-    rules_flash,
+    Action, BootReport, Bootability, BurnOptions, CardSnapshot, CheckId, IdentityChange, ImageSlot,
+    Plan, PlanReport, bootability, rules, rules_flash,
 };
 use crate::image::{Contents, Identity, Layout, PatchError};
 
@@ -19,7 +18,7 @@ pub(super) fn decide_one(card: &CardSnapshot, request: PlanRequest<'_>) -> Plan 
     let mut checks = Checks::default();
     let active = card.active().map(|a| a.slot);
     let own = active.and_then(|f| f.contents.as_ref().ok());
-    checks.add(CheckId::OldImage, rules::old_image(active));
+    checks.add(CheckId::OldImage, rules::old_image(card));
     checks.add(CheckId::RunningImage, rules::running_image(card));
     checks.add(CheckId::Signatures, rules::signatures(card));
 
@@ -48,9 +47,11 @@ pub(super) fn decide_one(card: &CardSnapshot, request: PlanRequest<'_>) -> Plan 
         CheckId::IdentityFits,
         base.zip(identity.as_ref()).map(|(base, identity)| identity_fits(base.image(), identity)),
     );
-    pair_checks(&mut checks, card, own, base, request.options);
+    pair_checks(&mut checks, own, base, request.options);
+    checks.add(CheckId::Silicon, base.map(|base| silicon(card, &request, base)));
+    let own_base = matches!(request.base, Base::Own);
     let result = result(&mut checks, base, active, identity.as_ref(), request);
-    place(checks, card, active, base, result)
+    place(checks, card, own_base, base, result)
 }
 
 /// The card's identity with the requested change, in words too.
@@ -69,7 +70,6 @@ fn identity(
 /// Checks that compare the card's image with the new one.
 fn pair_checks(
     checks: &mut Checks,
-    card: &CardSnapshot,
     own: Option<&Contents>,
     base: Option<&Contents>,
     options: &BurnOptions,
@@ -88,7 +88,15 @@ fn pair_checks(
         pair.filter(|(own, _)| own.info_crc_ok).map(|(own, base)| rules::psid(own, base, options)),
     );
     checks.add(CheckId::ConfigPad, pair.map(|(own, base)| rules::config_pad(own, base, options)));
-    checks.add(CheckId::Silicon, base.map(|base| rules::silicon(card.chip, base.image())));
+}
+
+/// P5; what runs on this card is for it.
+fn silicon(card: &CardSnapshot, request: &PlanRequest<'_>, base: &Contents) -> Verdict {
+    let runs = matches!(request.base, Base::Own) && card.boots().start.is_some();
+    rules::silicon(card.chip, base.image()).or_else(|why| match runs {
+        true => Ok(format!("the card's own image, which runs on it, although {why}")),
+        false => Err(why),
+    })
 }
 
 /// The image with identity and ROM put in, and the checks of that.
@@ -105,7 +113,8 @@ fn result(
     let patched = match (base, identity, rom) {
         (Some(base), Some(identity), Some(rom)) if checks.all_ok() => {
             let text = "identity and ROM are in, the result verifies in memory".to_owned();
-            let patched = patched(base, identity, &rom);
+            let sealed = own.then(|| base.sealed().ok()).flatten();
+            let patched = patched(sealed.as_ref().unwrap_or(base), identity, &rom);
             Some(patched.map(|p| (p, text)).map_err(|e| e.to_string()))
         }
         _ => None,
@@ -146,10 +155,12 @@ pub(super) fn patched(
 fn place(
     mut checks: Checks,
     card: &CardSnapshot,
-    active: Option<&ImageSlot>,
+    own_base: bool,
     base: Option<&Contents>,
     result: Option<Contents>,
 ) -> Plan {
+    let booted = card.active();
+    let active = booted.map(|a| a.slot);
     let own = active.and_then(|f| f.contents.as_ref().ok());
     let Some(image) = result.as_ref().or(base) else {
         for id in [CheckId::Fits, CheckId::FlashSize, CheckId::NvArea] {
@@ -170,8 +181,8 @@ fn place(
     let failsafe = layout != Layout::NonFailsafe;
     let keeps = active.filter(|f| failsafe && f.start != start);
     let in_use = keeps.map(ImageSlot::ranges).or(failsafe.then(Vec::new));
-    let sure = |slot: &ImageSlot| slot.image().is_some_and(|i| surely_boots(i, card.chip));
-    let survives = failsafe && (present.is_some() || active.is_some_and(sure));
+    let boots = booted.is_some_and(|a| a.choice.boots());
+    let survives = failsafe && (present.is_some() || boots);
     let interruption = passes.as_ref().map(|passes| {
         let text = rules_flash::interruption(in_use.as_deref(), passes)?;
         Ok(match failsafe && !survives {
@@ -182,7 +193,10 @@ fn place(
     checks.add(CheckId::Interruption, interruption);
     let action = result.clone().zip(passes).map(|(result, passes)| {
         let target = Some(target(layout, start));
-        Action::new(target, Some(result), passes, survives)
+        // A copy of what runs is for this chip as well.
+        let sure = bootability(start, result.image(), card.chip) == Bootability::Sure;
+        let expected = (sure || own_base && boots).then(|| BootReport::of(start, result.image()));
+        Action::new(target, Some(result), expected.unwrap_or_default(), passes, survives)
     });
     let mut plan = Plan::of(checks, own, Some(image), action);
     if let Some((own, result)) = own.zip(result.as_ref()) {
@@ -219,7 +233,7 @@ fn warnings(
         out.push(NOT_FAILSAFE.into());
     } else if !survives {
         out.push(
-            "The image on the card is damaged or for other silicon: until the new one is committed the card may not boot."
+            "The image on the card is not relied on to boot: until the new one is committed the card may not boot."
                 .into(),
         );
     }

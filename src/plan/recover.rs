@@ -6,7 +6,9 @@ use super::decide::{NOT_FAILSAFE, patched};
 use super::identity::{fits as identity_fits, usable};
 use super::placement::{Placement, other_start, target};
 use super::rules::RomAction;
-use super::{Action, BurnOptions, CardSnapshot, CheckId, ImageSlot, Plan, rules};
+use super::{
+    Action, BootReport, Bootability, BurnOptions, CardSnapshot, CheckId, ImageSlot, Plan, rules,
+};
 use crate::image::{Contents, FlashAddr, Identity, Layout};
 
 /// Decide what a recovery with `image`, read from a file of `file_len` bytes, would do. The
@@ -46,7 +48,8 @@ pub fn plan_recover(
         Ok("the card has no valid image to lose; `recover` can be run again".into()),
     );
     let action = result.clone().zip(passes).map(|(contents, passes)| {
-        Action::new(Some(target(layout, start)), Some(contents), passes, false)
+        let boots = BootReport::of(start, contents.image());
+        Action::new(Some(target(layout, start)), Some(contents), boots, passes, false)
     });
     let mut plan = Plan::of(checks, old, result.as_ref(), action);
     if let Some((old, new)) = old.zip(result.as_ref()) {
@@ -65,7 +68,7 @@ pub fn plan_recover(
 
 /// A card with an image that boots and whose identity can be carried has `burn`.
 fn no_valid_image(card: &CardSnapshot) -> Result<String, String> {
-    match card.bootable().find(|f| f.identity().is_some()) {
+    match card.relied().find(|f| f.identity().is_some()) {
         Some(found) => Err(format!(
             "the card holds a valid image at {:#x}; use `burn`, which keeps its identity",
             found.start.0
@@ -75,9 +78,20 @@ fn no_valid_image(card: &CardSnapshot) -> Result<String, String> {
             Ok("no image in the flash starts on this card: it is for other silicon".into())
         }
         None => Ok(format!(
-            "{} signatures in the flash, no image behind them that boots with an identity",
-            card.slots.len()
+            "{} signatures in the flash, no image behind them that boots with an identity{}",
+            card.slots.len(),
+            card.slots.iter().map(doubt).collect::<String>()
         )),
+    }
+}
+
+/// Why a complete image is not relied on.
+fn doubt(slot: &ImageSlot) -> String {
+    match slot.bootability() {
+        Bootability::Unsure(why) => {
+            format!("; whether the one at {:#x} boots is not known: {why}", slot.start.0)
+        }
+        _ => String::new(),
     }
 }
 

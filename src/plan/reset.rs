@@ -12,7 +12,7 @@ pub fn plan_config_reset(card: &CardSnapshot) -> Plan {
     let size = card.flash_chip.geometry.size;
     let mut checks = Checks::default();
     let active = card.active().map(|a| a.slot);
-    checks.add(CheckId::OldImage, rules::old_image(active));
+    checks.add(CheckId::OldImage, rules::old_image(card));
     checks.add(CheckId::RunningImage, rules::running_image(card));
     checks.add(CheckId::Signatures, rules::signatures(card));
     let own = active.and_then(|f| f.contents.as_ref().ok());
@@ -67,7 +67,7 @@ pub fn plan_config_reset(card: &CardSnapshot) -> Plan {
         CheckId::Protection,
         rules_flash::protection(&card.flash_chip, &card.protection, passes.as_deref()),
     );
-    let action = passes.map(|passes| Action::new(None, None, passes, true));
+    let action = passes.map(|passes| Action::new(None, None, card.boots(), passes, true));
     let mut plan = Plan::of(checks, own, own, action);
     if plan.action.is_some() {
         let text = "The card's settings fall back to those of the ini in its image.";

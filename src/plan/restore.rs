@@ -4,16 +4,17 @@
 //! image in the other one wherever there is one.
 
 use super::action::{PassContext, boot_address};
-use super::boot::surely_boots;
+use super::boot::BootReport;
 use super::check::{Checks, Verdict};
 use super::compare::{changes, kept};
 use super::decide::NOT_FAILSAFE;
+use super::left::BootsBefore;
 use super::slot::{outside, ranges};
 use super::{
     Action, BurnOptions, CardSnapshot, CheckId, ImageSlot, Pass, Plan, Target, rules, rules_flash,
 };
 use crate::flash::{LayoutError, overlap};
-use crate::image::{AddressMap, Contents, FlashAddr, Half, Image, Layout, MAGIC, Mac};
+use crate::image::{AddressMap, Contents, FlashAddr, Half, Layout, MAGIC, Mac};
 use std::ops::Range;
 
 /// The content of a backup, its digests verified by the reader of the files.
@@ -47,8 +48,10 @@ pub fn plan_restore(card: &CardSnapshot, backup: &BackupFacts) -> Plan {
     .map(|then| then.with_wavering(backup.wavering.clone()));
     // An image for other silicon is valid too; the check of the silicon refuses it.
     let complete = |slot: &&ImageSlot| slot.validity().complete();
-    let old =
-        then.as_ref().and_then(|t| t.bootable().next().or_else(|| t.slots.iter().find(complete)));
+    let old = then.as_ref().and_then(|t| {
+        let other = || t.bootable().next().or_else(|| t.slots.iter().find(complete));
+        t.relied().next().or_else(other)
+    });
     let old_image = old.and_then(|f| f.contents.as_ref().ok());
     let mut checks = Checks::default();
     checks.add(CheckId::BackupValid, backup_valid(old, backup));
@@ -102,9 +105,14 @@ pub fn plan_restore(card: &CardSnapshot, backup: &BackupFacts) -> Plan {
             })
         }),
     );
+    let boots = then.as_ref().map(|then| {
+        let evidence = BootsBefore::of(card).evidence(&then.slots);
+        BootReport::among(then.slots.iter().map(ImageSlot::place), card.chip, evidence)
+    });
     let action = order.zip(old_image).map(|(order, old)| {
         let target = Some(Target::WholeFlash);
-        Action::new(target, Some(old.clone()), order.passes, order.survives)
+        let boots = boots.unwrap_or_default();
+        Action::new(target, Some(old.clone()), boots, order.passes, order.survives)
     });
     let mut plan = Plan::of(checks, now, old_image, action);
     if let Some((now, old)) = now.zip(old_image) {
@@ -219,15 +227,15 @@ fn restore_order(
         (area(Half::Odd), area(Half::Even))
     };
     let stands = |snapshot: &CardSnapshot, area: &Area| {
-        let sure = |image: &Image| image.layout == layout && surely_boots(image, card.chip);
-        snapshot.bootable().any(|f| f.start == area.start && f.image().is_some_and(sure))
+        let fits = |slot: &ImageSlot| slot.image().is_some_and(|i| i.layout == layout);
+        snapshot.relied().any(|slot| slot.start == area.start && fits(slot))
     };
     let wavers = |r: &Range<u32>| card.wavering.iter().any(|wavering| overlap(wavering, r));
     let equal = |area: &Area| {
         let same = |r: &Range<u32>| slice(&card.flash, r) == slice(&then.flash, r) && !wavers(r);
         area.ranges.iter().all(same)
     };
-    let boots_already = equal(&boot) && stands(then, &boot);
+    let boots_already = equal(&boot) && (stands(then, &boot) || stands(card, &boot));
     let other_boots = stands(card, &other);
     let other_first = !boots_already && !other_boots && stands(then, &other);
     let (first, second) = if other_first { (&other, &boot) } else { (&boot, &other) };

@@ -1,7 +1,7 @@
 //! Rules about the image and the card it is for.
 
 use super::check::Verdict;
-use super::{BurnOptions, CardSnapshot, ImageSlot, RomChoice, SlotChoice, Validity};
+use super::{Bootability, BurnOptions, CardSnapshot, ImageSlot, RomChoice, SlotChoice, Validity};
 use crate::card::{Chip, DeviceType};
 use crate::image::{Contents, FindingId, Image, Layout, Rom, SectionKind, Severity, WalkEnd};
 use std::cmp::Ordering;
@@ -101,19 +101,26 @@ pub(super) fn rom_device(result: &Image) -> Verdict {
 }
 
 pub(super) fn signatures(card: &CardSnapshot) -> Verdict {
+    let booted = card.boots().start;
     let list: Vec<String> = card
         .slots
         .iter()
         .map(|found| {
             let version = found.image().and_then(Image::fw_version);
-            if let (Some(version), Some(why)) = (version, found.wrong_silicon()) {
+            let runs = Some(found.start) == booted;
+            if let (Some(version), Some(why)) = (version, found.wrong_silicon().filter(|_| !runs)) {
                 return format!("{:#x} ({version} does not start here: {why})", found.start.0);
             }
-            let what = match (found.boots(), version) {
-                (true, Some(version)) => format!("{version} bootable"),
-                (true, None) => "bootable".into(),
-                (false, Some(version)) => format!("{version} damaged"),
-                (false, None) => "no image behind it".into(),
+            let what = match (found.bootability(), version) {
+                (Bootability::Sure, Some(version)) => format!("{version} bootable"),
+                (Bootability::Unsure(why), Some(version)) if runs => {
+                    format!("{version} runs, although {why}")
+                }
+                (Bootability::Unsure(why), Some(version)) => {
+                    format!("{version}, and whether it boots is not known: {why}")
+                }
+                (Bootability::No, Some(version)) => format!("{version} damaged"),
+                (_, None) => "no image behind it".into(),
             };
             format!("{:#x} ({what})", found.start.0)
         })
@@ -136,32 +143,35 @@ pub(super) fn signatures(card: &CardSnapshot) -> Verdict {
                 SlotChoice::OnlyBootable => "the only bootable one",
                 SlotChoice::Running => "its version runs",
                 SlotChoice::Lowest => "the lowest; which one the boot ROM prefers is not known",
-                SlotChoice::Damaged => "none is bootable",
+                SlotChoice::NotReliedOn => "none is sure to boot",
             }
         ),
         None => list,
     })
 }
 
-pub(super) fn old_image(active: Option<&ImageSlot>) -> Verdict {
-    let Some(found) = active else {
+pub(super) fn old_image(card: &CardSnapshot) -> Verdict {
+    let Some(active) = card.active() else {
         return Err("the card holds no valid image; use `recover`".into());
     };
-    if let Some(why) = found.wrong_silicon() {
+    let found = active.slot;
+    if let Some(why) = found.wrong_silicon().filter(|_| !active.choice.boots()) {
         return Err(format!(
             "the image at {:#x} does not start on this card: {why}; use `recover`",
             found.start.0
         ));
     }
-    let validity = found.validity();
-    Ok(if validity.notes.is_empty() {
-        format!("the image at {:#x} is valid", found.start.0)
-    } else {
-        format!(
-            "the image at {:#x} is damaged, which does not prevent a burn: {}",
-            found.start.0,
-            validity.notes.join("; ")
-        )
+    let at = found.start.0;
+    let notes = found.validity().notes;
+    Ok(match found.bootability() {
+        Bootability::Sure => format!("the image at {at:#x} is valid"),
+        Bootability::Unsure(why) if notes.is_empty() => {
+            format!("the image at {at:#x} is complete, although {why}")
+        }
+        _ => {
+            let notes = notes.join("; ");
+            format!("the image at {at:#x} is damaged, which does not prevent a burn: {notes}")
+        }
     })
 }
 
@@ -177,11 +187,12 @@ pub(super) fn running_image(card: &CardSnapshot) -> Verdict {
     if card.bootable().any(|found| found.image().and_then(Image::fw_version) == Some(running)) {
         return Ok(format!("{running} runs, and its image is valid"));
     }
-    let other = card.bootable().next();
+    let other = card.relied().next();
+    let none_complete = card.bootable().next().is_none();
     let damaged = card.slots.iter().find(|found| {
-        !found.boots()
+        found.bootability() == Bootability::No
             && found.wrong_silicon().is_none()
-            && (other.is_none() || found.image().and_then(Image::fw_version) == Some(running))
+            && (none_complete || found.image().and_then(Image::fw_version) == Some(running))
     });
     let Some(damaged) = damaged else {
         return Ok(format!(

@@ -4,35 +4,90 @@ use crate::card::{Chip, DeviceType};
 use crate::flash::overlap;
 use crate::image::{
     AddressMap, Contents, CrcVerdict, FindingId, FlashAddr, Identity, Image, ImageOffset,
-    SectionKind, Severity, WalkEnd,
+    SectionKind, Severity, SourceError, WalkEnd, scan,
 };
 use std::ops::Range;
 
-/// Why the image does not start on this chip: its list of hardware lacks the chip; without a list, its
-/// device id is of another chip. `None` = nothing speaks against it. That the boot ROM
-/// compares them is INFERRED (docs/fs2.md#boot-rom).
-pub fn wrong_silicon(image: &Image, chip: Chip) -> Option<String> {
-    // Out of a damaged section it states nothing.
-    let info = image.info.as_ref().filter(|_| image.info_crc_ok)?;
-    let names = match &info.supported_hw {
-        Some(list) if list.contains(&(chip.hw_id, chip.revision)) => return None,
-        Some(list) if list.is_empty() => "no chip".to_owned(),
-        Some(list) => Chip::names(list),
-        None => {
-            let device_id = info.device_id?;
-            match DeviceType::of_image(device_id) {
-                Some(device) if device.hw_id == chip.hw_id => return None,
-                Some(device) => device.mstflint_name.to_owned(),
-                None => format!("device {device_id} of another family"),
-            }
-        }
-    };
-    Some(format!("it is for {names}, and the card is a {}", chip.name()))
+/// Whether the boot ROM of a chip starts an image. The judgement is [`bootability`]'s alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bootability {
+    /// Every CRC holds, and the chip is one it is for.
+    Sure,
+    /// Complete and for this kind of chip, but not relied on: why. It counts as booting only where the card
+    /// shows that it runs ([`super::boot_choice`]).
+    Unsure(String),
+    /// Incomplete or damaged, or for other silicon.
+    No,
 }
 
-/// The boot ROM of this chip is expected to start the image.
-pub fn boots(image: &Image, chip: Chip) -> bool {
-    Validity::of(image).complete() && wrong_silicon(image, chip).is_none()
+/// Judges the image at `start` as docs/fs2.md#what-boots has it.
+pub fn bootability(start: FlashAddr, image: &Image, chip: Chip) -> Bootability {
+    let validity = Validity::of(image);
+    let (kind_fits, unlisted) = match silicon(image, chip) {
+        None => (true, None),
+        Some((names, kind_fits)) => (kind_fits, Some(not_for(&names, chip))),
+    };
+    if !validity.complete() || !kind_fits || !image.layout.may_start(start) {
+        return Bootability::No;
+    }
+    let mut doubts = validity.notes;
+    doubts.extend(unlisted);
+    // A warning in a file; the boot ROM may compare it all the same.
+    let asked = [&image.info, &image.chain_info];
+    if asked.iter().any(|info| info.as_ref().is_some_and(|i| i.mic_version.is_some())) {
+        let crc = image.findings.iter().find(|f| f.id == FindingId::FullImageCrc);
+        doubts.extend(crc.filter(|f| f.severity < Severity::Error).map(|f| f.detail.clone()));
+    }
+    match doubts.is_empty() {
+        true => Bootability::Sure,
+        false => Bootability::Unsure(doubts.join("; ")),
+    }
+}
+
+/// What the image is for, where that is not this chip, and whether it is this kind of chip all the same: a
+/// list that lacks the revision, or an empty one beside the right device id.
+fn silicon(image: &Image, chip: Chip) -> Option<(String, bool)> {
+    // Out of a damaged section it states nothing.
+    let info = image.info.as_ref().filter(|_| image.info_crc_ok)?;
+    let list = info.supported_hw.as_ref();
+    if let Some(list) = list.filter(|list| !list.is_empty()) {
+        let kind_fits = list.iter().any(|(hw_id, _)| *hw_id == chip.hw_id);
+        let listed = list.contains(&(chip.hw_id, chip.revision));
+        return (!listed).then(|| (Chip::names(list), kind_fits));
+    }
+    let id = info.device_id?;
+    match DeviceType::of_image(id) {
+        Some(device) if device.hw_id == chip.hw_id => list.map(|_| ("no chip".to_owned(), true)),
+        Some(device) => Some((device.mstflint_name.to_owned(), false)),
+        None => Some((format!("device {id} of another family"), false)),
+    }
+}
+
+fn not_for(names: &str, chip: Chip) -> String {
+    format!("it is for {names}, and the card is a {}", chip.name())
+}
+
+/// Why the image is not for this chip: its list of hardware lacks the chip; without a list, its device id is
+/// not of this kind of chip. `None` = nothing speaks against it. That the boot ROM compares them is
+/// INFERRED (docs/fs2.md#boot-rom).
+pub fn wrong_silicon(image: &Image, chip: Chip) -> Option<String> {
+    silicon(image, chip).map(|(names, _)| not_for(&names, chip))
+}
+
+/// The image at each signature of a flash. One with bytes that read differently each time is unreadable.
+pub(super) fn slots(
+    flash: &[u8],
+    chip: Chip,
+    wavering: &[Range<u32>],
+) -> Result<Vec<ImageSlot>, SourceError> {
+    let mut slots = Vec::new();
+    for start in scan(&mut &*flash)? {
+        let contents = Contents::from_dump(flash, start).map_err(|e| e.to_string());
+        let image = contents.as_ref().ok().map(Contents::image);
+        let contents = wavers(start, image, wavering).map_or(contents, Err);
+        slots.push(ImageSlot { start, chip, contents });
+    }
+    Ok(slots)
 }
 
 /// The image at one signature.
@@ -51,6 +106,15 @@ impl ImageSlot {
         self.contents.as_ref().ok().map(Contents::image)
     }
 
+    /// As [`super::boot_choice`] takes it.
+    pub(super) fn place(&self) -> (FlashAddr, Option<&Image>) {
+        (self.start, self.image())
+    }
+
+    pub(super) fn bytes(&self) -> Option<&[u8]> {
+        self.contents.as_ref().ok().map(Contents::bytes)
+    }
+
     pub fn validity(&self) -> Validity {
         match &self.contents {
             Ok(contents) => Validity::of(contents.image()),
@@ -60,11 +124,12 @@ impl ImageSlot {
         }
     }
 
-    pub fn boots(&self) -> bool {
-        self.image().is_some_and(|image| boots(image, self.chip))
+    pub fn bootability(&self) -> Bootability {
+        let judge = |image| bootability(self.start, image, self.chip);
+        self.image().map_or(Bootability::No, judge)
     }
 
-    /// Why it does not start on this card although it may be valid.
+    /// Why it is not for this chip although it may be valid.
     pub fn wrong_silicon(&self) -> Option<String> {
         wrong_silicon(self.image()?, self.chip)
     }
@@ -135,12 +200,6 @@ impl Validity {
     /// Everything but the option ROM is valid: it starts on the silicon it is for.
     pub fn complete(&self) -> bool {
         self.code && self.identity
-    }
-
-    /// Complete, and nothing in it is damaged: which parts the boot ROM checks is
-    /// UNCONFIRMED (docs/fs2.md#boot-rom), so no other image is promised to start.
-    pub fn undamaged(&self) -> bool {
-        self.complete() && self.notes.is_empty()
     }
 
     /// Judges an image of a card. A wrong full image CRC alone is a note: mstflint leaves one behind on

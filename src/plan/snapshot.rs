@@ -1,10 +1,11 @@
 //! What was read of a card, as plain data.
 
-use super::boot::boot_choice;
+use super::boot::{BootEvidence, BootReport, boot_choice};
+use super::slot::{Bootability, slots};
 use super::{ImageSlot, SlotChoice, wavers};
 use crate::card::Chip;
 use crate::flash::{FlashChip, Protection};
-use crate::image::{Contents, FlashAddr, MAGIC, START_CANDIDATES, SourceError, Version, scan};
+use crate::image::{FlashAddr, MAGIC, START_CANDIDATES, SourceError, Version};
 use std::ops::Range;
 
 /// Everything a plan may depend on.
@@ -43,14 +44,7 @@ impl CardSnapshot {
         protection: Protection,
         flash: Vec<u8>,
     ) -> Result<Self, SourceError> {
-        let slots = scan(&mut flash.as_slice())?
-            .into_iter()
-            .map(|start| ImageSlot {
-                start,
-                chip,
-                contents: Contents::from_dump(&flash, start).map_err(|e| e.to_string()),
-            })
-            .collect();
+        let slots = slots(&flash, chip, &[])?;
         let wavering = Vec::new();
         Ok(Self { chip, recovery, running, flash_chip, protection, flash, slots, wavering })
     }
@@ -85,28 +79,33 @@ impl CardSnapshot {
         START_CANDIDATES.into_iter().filter(may_be).map(FlashAddr).collect()
     }
 
-    /// The images that are bootable.
+    /// The images that are complete and for this kind of chip.
     pub fn bootable(&self) -> impl Iterator<Item = &ImageSlot> {
-        self.slots.iter().filter(|slot| slot.boots())
+        self.slots.iter().filter(|slot| slot.bootability() != Bootability::No)
     }
 
-    /// The image that boots, as far as is known. Without one, the best of the others: one for this
-    /// silicon, whose identity can be kept if possible, then any that can be read.
+    /// The images that are relied on to boot.
+    pub(super) fn relied(&self) -> impl Iterator<Item = &ImageSlot> {
+        let booted = self.boots().start;
+        self.slots.iter().filter(move |slot| {
+            Some(slot.start) == booted || slot.bootability() == Bootability::Sure
+        })
+    }
+
+    /// The image that boots, as far as is known; without one, the best of the others.
     pub fn active(&self) -> Option<Active<'_>> {
-        if let Some((n, choice)) = self.boot_choice() {
-            let slot = self.slots.get(n)?;
-            return Some(Active { slot, choice });
-        }
-        let readable = self.slots.iter().filter(|slot| slot.image().is_some());
-        // The first of equal ones.
-        let rank = |slot: &&ImageSlot| (slot.wrong_silicon().is_some(), !slot.validity().identity);
-        let slot = readable.min_by_key(rank)?;
-        let choice = SlotChoice::Damaged;
-        Some(Active { slot, choice })
+        let places = self.slots.iter().map(ImageSlot::place);
+        let (n, choice) = boot_choice(places, self.chip, self.evidence())?;
+        Some(Active { slot: self.slots.get(n)?, choice })
     }
 
-    fn boot_choice(&self) -> Option<(usize, SlotChoice)> {
-        boot_choice(self.slots.iter().map(ImageSlot::image), self.chip, self.running)
+    /// The image that is relied on to boot.
+    pub fn boots(&self) -> BootReport {
+        BootReport::among(self.slots.iter().map(ImageSlot::place), self.chip, self.evidence())
+    }
+
+    fn evidence(&self) -> BootEvidence {
+        BootEvidence::of(self.running.filter(|_| !self.recovery))
     }
 
     /// Bootable images have different layouts, and the running version does not decide which boots.
@@ -114,6 +113,6 @@ impl CardSnapshot {
         let mut layouts = self.bootable().filter_map(|slot| Some(slot.image()?.layout));
         let first = layouts.next();
         let differ = layouts.any(|layout| Some(layout) != first);
-        differ && matches!(self.boot_choice(), Some((_, SlotChoice::Lowest)))
+        differ && self.active().is_some_and(|active| active.choice == SlotChoice::Lowest)
     }
 }

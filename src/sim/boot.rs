@@ -61,6 +61,9 @@ impl RunningFirmware {
 /// What runs when the image at `start` is started, or why the boot ROM does not take it.
 fn started(flash: &[u8], spec: &CardSpec, start: u32) -> Result<RunningFirmware, BootRefusal> {
     let image = LoadedImage::at(flash, start)?;
+    if !image.full_crc_is_right && !spec.ignores_full_crc {
+        return Err(BootRefusal::FullCrc);
+    }
     if !image.runs_on(spec.hw_id, spec.revision) {
         return Err(BootRefusal::Silicon);
     }

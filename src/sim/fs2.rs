@@ -94,10 +94,12 @@ pub(super) struct LoadedImage {
     sections: Vec<ChainLink>,
     /// Data of the tags of Image Info; the last one of an id counts.
     tags: BTreeMap<u8, Vec<u8>>,
+    /// The full image CRC, where the image asks for it.
+    pub(super) full_crc_is_right: bool,
 }
 
 impl LoadedImage {
-    /// Reads the image at `start`; everything but its silicon is checked.
+    /// Reads the image at `start`; everything but its full CRC and its silicon is checked.
     pub(super) fn at(flash: &[u8], start: u32) -> Result<Self, BootRefusal> {
         let head = flash.get(start as usize..).unwrap_or_default();
         let word_at = |at| word(head, at).ok_or(BootRefusal::Chain);
@@ -116,7 +118,13 @@ impl LoadedImage {
             None => flash.to_vec(),
             Some(chunk) => half_of(flash, chunk as usize, start != 0),
         };
-        let mut image = Self { half, chunk, sections: Vec::new(), tags: BTreeMap::new() };
+        let mut image = Self {
+            half,
+            chunk,
+            sections: Vec::new(),
+            tags: BTreeMap::new(),
+            full_crc_is_right: true,
+        };
         let (crc, blank) = image.walk()?;
         let info = image.pointed(INFO_POINTER, 0xFF_FFFF, IMAGE_INFO)?;
         if byte_sum(image.word(INFO_POINTER)) != 0 {
@@ -126,9 +134,7 @@ impl LoadedImage {
         image.tags = tags(image.body(info)).ok_or(BootRefusal::Tags)?;
         let stored = image.word(FULL_CRC) as u16;
         let asked = image.tags.contains_key(&11);
-        if asked && stored != crc && !(blank && stored == 0xFFFF) {
-            return Err(BootRefusal::FullCrc);
-        }
+        image.full_crc_is_right = !asked || stored == crc || blank && stored == 0xFFFF;
         Ok(image)
     }
 

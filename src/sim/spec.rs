@@ -35,6 +35,9 @@ pub struct CardSpec {
     /// configuration registers only.
     #[serde(default = "yes")]
     pub pci_reset_boots: bool,
+    /// Its boot ROM does not compare the full image CRC. Whether a ConnectX-3 does is UNCONFIRMED.
+    #[serde(default)]
+    pub ignores_full_crc: bool,
 }
 
 /// What card files of earlier versions do not hold.
@@ -56,6 +59,7 @@ impl Default for CardSpec {
             boot_ms: 0,
             boot_shows_recovery_id: true,
             pci_reset_boots: true,
+            ignores_full_crc: false,
         }
     }
 }

@@ -172,3 +172,33 @@ fn a_card_in_recovery_mode_that_holds_a_valid_image_has_a_way_on_everywhere() {
     let ran = bench.card(&["config", "query"]).exits(1);
     assert!(advice(&ran.stderr).ends_with("doctor"), "{ran}");
 }
+
+#[test]
+fn a_card_whose_image_has_a_wrong_full_crc_has_a_way_on_everywhere() {
+    let bench = Sandbox::pro();
+    let mut flash = bench.flash("card.cx3");
+    flash[0x23] ^= 1;
+    put(&bench, &flash);
+    bench.run(&["sim", "power-cycle", "card.cx3"]).exits(0);
+    assert!(!boots(&bench));
+    bench.card(&["query"]).exits(0).prints("full image CRC");
+    assert_eq!(bench.card(&["--json", "query"]).json()["result"]["images"][0]["would_boot"], false);
+    let ran = bench.card(&["activate"]).one_clear_line().exits(1);
+    assert!(ran.stderr.contains("identity set"), "{ran}");
+    let card = bench.read("card.cx3");
+    // Neither advises the other.
+    assert!(!advice(&ran.stderr).contains("doctor"), "{ran}");
+    let doctor = bench.card(&["doctor"]).exits(5);
+    assert!(!doctor.stdout.contains("activate"), "{doctor}");
+    let set = doctor.stdout.split('`').find(|text| text.contains("identity set")).unwrap();
+    bench.shell(&format!("{set} --yes")).exits(0);
+    assert!(boots(&bench));
+    for args in [
+        &["burn", "new.bin", "--yes"][..],
+        &["recover", "new.bin", "--mac", "e41d2ddd7850", "--blank-guids", "--yes"],
+    ] {
+        bench.write("card.cx3", &card);
+        bench.card(args).exits(0);
+        assert!(boots(&bench));
+    }
+}

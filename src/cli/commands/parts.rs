@@ -185,6 +185,9 @@ fn identity_text(outcome: &IdentityOutcome) -> Page {
     if !outcome.valid {
         out.push_str("a CRC over these values is wrong: they cannot be trusted\n");
     }
+    if let Some(why) = &outcome.wrong_silicon {
+        out.line(format_args!("the image that holds them does not start on this card: {why}"));
+    }
     out
 }
 

@@ -39,6 +39,9 @@ pub(in crate::cli) fn query(outcome: &QueryOutcome, full: bool) -> Page {
     if let Some(why) = active.and_then(|a| a.wrong_silicon.as_ref()) {
         line(&mut out, "Does not start:", why);
     }
+    if let Some((why, boots)) = active.and_then(|a| Some((a.unsure.as_ref()?, a.boots))) {
+        line(&mut out, if boots { "Runs, although:" } else { "May not start:" }, why);
+    }
     if let Some(checksum) = active.and_then(|a| a.checksum.as_ref()).filter(|_| full) {
         line(&mut out, "Checksum:", &format!("{checksum}, identity masked (flint's `checksum`)"));
     }
@@ -109,5 +112,7 @@ fn other_image(report: &ImageReport) -> String {
     let psid = info.and_then(|i| i.psid.clone()).unwrap_or_else(|| "no PSID".into());
     let stays = report.wrong_silicon.as_ref();
     let stays = stays.map_or_else(String::new, |why| format!("; does not start: {why}"));
-    format!("{place}: {version} {psid}{stays}")
+    let unsure = report.unsure.as_ref();
+    let unsure = unsure.map_or_else(String::new, |why| format!("; may not start: {why}"));
+    format!("{place}: {version} {psid}{stays}{unsure}")
 }

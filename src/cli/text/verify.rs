@@ -75,6 +75,9 @@ fn image(out: &mut Page, report: &ImageReport) {
     if let Some(why) = &report.wrong_silicon {
         out.line(format_args!("cx3flash: the image does not start on this card: {why}"));
     }
+    if let Some(why) = report.unsure.as_ref().filter(|_| !report.boots) {
+        out.line(format_args!("cx3flash: whether it boots is not known: {why}"));
+    }
 }
 
 /// `verify --against`.

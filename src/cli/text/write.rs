@@ -35,7 +35,9 @@ pub(in crate::cli) fn written(outcome: &WriteOutcome, card: Option<&CardSelector
             start.0
         )),
         (Some(start), None) => out.line(format_args!("boots    the image at 0x{:x}", start.0)),
-        (None, _) => out.line(format_args!("boots    nothing: the card is in recovery mode")),
+        (None, _) => {
+            out.line(format_args!("boots    not known: no image on the card is sure to boot"))
+        }
     };
     match &outcome.activation {
         Some(activation) => {

@@ -105,6 +105,12 @@ impl Contents {
         }
     }
 
+    /// The same with size and full image CRC written right, where nothing else is wrong: of a card's own image,
+    /// which may run with wrong ones (docs/fs2.md#what-boots).
+    pub fn sealed(&self) -> Result<Self, PatchError> {
+        Self::finish_change(self.bytes.clone(), self.image.blank_in_chain)
+    }
+
     /// Writes size and full image CRC, of which an image may have had wrong ones, and reads the result.
     pub(super) fn finish_change(mut bytes: Vec<u8>, blank: bool) -> Result<Self, PatchError> {
         let size = bytes.len() as u32;

@@ -2,6 +2,7 @@
 
 mod backups;
 pub(crate) mod bench;
+mod booting;
 mod budgets;
 mod burns;
 mod inspection;

@@ -1,6 +1,7 @@
 //! Decisions as tables: which check refuses what, where an image goes, what stays.
 
 pub(crate) mod bench;
+mod boots;
 mod crossflash;
 mod decisions;
 mod parts;

@@ -2,7 +2,7 @@
 
 use crate::support::SeededRng;
 use crate::sweep::world::{own, small_cx3, small_pro, wide_pro};
-use cx3flash::image::{Half, Recipe, RomRecipe, build, striped};
+use cx3flash::image::{Half, MAGIC, Recipe, RomRecipe, build, striped};
 use cx3flash::sim::{CardSpec, Fault, SimCard, SimChip, WrongRead, WrongRegister};
 use std::fmt;
 use std::path::PathBuf;
@@ -273,8 +273,20 @@ impl CampaignCase {
             _ => SimChip::W25q80,
         };
         let (hw_id, revision) = if failsafe { (0x1f7, 0) } else { (0x1f5, 1) };
-        let spec = CardSpec { hw_id, revision, chip, ..CardSpec::default() };
-        let (name, flash) = contents(rng, failsafe, chip.size());
+        // Drawn apart: what a seed stood for before stays.
+        let odd = &mut SeededRng(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let ignores_full_crc = odd.below(2) == 1;
+        let spec = CardSpec { hw_id, revision, chip, ignores_full_crc, ..CardSpec::default() };
+        let (mut name, mut flash) = contents(rng, failsafe, chip.size());
+        if odd.below(5) == 0 {
+            let chunk = CHUNK as usize;
+            for start in pick(odd, &[vec![0], vec![chunk], vec![0, chunk]]) {
+                if flash[start..].starts_with(&MAGIC) {
+                    flash[start + 0x23] ^= 1 << odd.below(8);
+                    name.push_str(&format!(", full CRC at {start:#x} wrong"));
+                }
+            }
+        }
         let card = SimCard::new(spec, &flash);
         card.set_hurry(true);
 

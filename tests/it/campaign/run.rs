@@ -72,18 +72,22 @@ fn repair(scenario: &CampaignCase, card: &SimCard, backups: &Path) -> CampaignJo
     let good = scenario.good.clone();
     // What the card seems to hold decides, as for an owner: `recover` refuses where an image is valid.
     let boots = would_boot(&card.flash(), chip_of(card)).start.is_some();
-    match (boots, newest(backups)) {
+    match (boots, newest(backups, card)) {
         (true, _) => CampaignJob::Burn(good),
         (false, Some(backup)) if scenario.seed.is_multiple_of(2) => CampaignJob::Restore(backup),
         (false, _) => CampaignJob::Recover(good),
     }
 }
 
-/// A backup that holds an image.
-fn newest(dir: &Path) -> Option<PathBuf> {
+/// A backup that holds an image that is sure to boot.
+fn newest(dir: &Path, card: &SimCard) -> Option<PathBuf> {
     let entries = std::fs::read_dir(dir).ok()?;
     let dirs = entries.filter_map(|e| Some(e.ok()?.path()));
-    dirs.filter(|d| d.join("manifest.json").is_file() && d.join("image.bin").is_file()).max()
+    let boots = |dir: &PathBuf| {
+        let flash = std::fs::read(dir.join("flash.bin"));
+        flash.is_ok_and(|flash| would_boot(&flash, chip_of(card)).start.is_some())
+    };
+    dirs.filter(|dir| dir.join("manifest.json").is_file() && boots(dir)).max()
 }
 
 fn round(

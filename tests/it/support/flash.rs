@@ -2,8 +2,8 @@
 
 use cx3flash::card::{Card, CardError};
 use cx3flash::flash::{
-    BootProbe, Boots, Event, Events, Flash, FlashError, Job, Locked, Phase, SectorPlan, Signature,
-    Stopped,
+    BootProbe, Boots, Event, Events, Flash, FlashError, FlashSource, Job, Locked, Phase,
+    SectorPlan, Signature, Stopped,
 };
 use cx3flash::image::{FlashAddr, MAGIC, Source};
 use cx3flash::sim::{CardSpec, SimCard, SimChip};
@@ -65,7 +65,7 @@ pub struct SignatureProbe {
 pub const NO_PROBE: SignatureProbe = SignatureProbe { new: None, old: None };
 
 impl BootProbe for SignatureProbe {
-    fn boots(&self, flash: &mut dyn Source) -> Boots {
+    fn boots(&self, flash: &mut FlashSource<'_, '_>) -> Boots {
         let mut otherwise = Boots::Unknown;
         for (at, image) in [(self.new, Boots::NewImage), (self.old, Boots::OldImage)] {
             let Some(at) = at else { continue };
