@@ -358,7 +358,7 @@ fn flash(facts: &CardFacts, locked: &mut Locked<'_>, findings: &mut DoctorFindin
             }
             findings.good("chained_reads", chains(facts, record.as_ref()));
         }
-        Err(error) => findings.unchecked("chained_reads", &error_chain(&error)),
+        Err(error) => findings.failed("chained_reads", &error),
     }
     let mut source = locked.source();
     let images = read_images(&mut source, Depth::Full);

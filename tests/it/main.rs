@@ -35,6 +35,8 @@ mod cli_flint_text;
 #[cfg(debug_assertions)]
 mod cli_golden;
 #[cfg(debug_assertions)]
+mod cli_hints;
+#[cfg(debug_assertions)]
 mod cli_host;
 #[cfg(debug_assertions)]
 mod cli_hostile_text;
