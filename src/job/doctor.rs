@@ -135,6 +135,11 @@ fn unopened(error: &JobError, findings: &mut DoctorFindings) {
             error_chain(error),
             "give the key that was set on this card; where it is lost: docs/hardware.md#locked-cards",
         ),
+        JobError::Card(CardError::NoHwAccess) => findings.bad(
+            "card",
+            error_chain(error),
+            "no key opens it: docs/hardware.md#locked-cards",
+        ),
         _ => findings.failed("card", error),
     }
     findings.leave_rest("the card cannot be opened");

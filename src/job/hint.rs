@@ -78,10 +78,22 @@ impl HintContext<'_> {
             (command, Some(typed)) => {
                 let also = if command == "burn" { "plan" } else { command };
                 let takes = typed.split(' ').any(|word| word == command || word == also);
-                takes.then(|| with_option(typed, &option))
+                takes.then(|| with_option(&self.asked(typed, (also, command)), &option))
             }
             ("burn", None) => self.fill(&format!("<card> burn <image> {option}")),
             _ => None,
+        }
+    }
+
+    /// What was typed as a command with its question, on the card; one command is replaced by another.
+    fn asked(&self, typed: &str, (from, to): (&str, &str)) -> String {
+        const LEFT_OUT: [&str; 6] = ["-q", "--quiet", "-y", "--yes", "--json", "--full"];
+        let words = typed.split(' ').filter(|word| !LEFT_OUT.contains(word));
+        let words = words.map(|word| if word == from { to } else { word });
+        let plain = words.collect::<Vec<_>>().join(" ");
+        match (self.named(), plain.strip_prefix("cx3flash")) {
+            (Some(named), Some(rest)) if !plain.contains("-d ") => named + rest,
+            _ => plain,
         }
     }
 
@@ -346,9 +358,9 @@ mod tests {
     #[test]
     fn an_option_of_a_hint_is_put_into_what_was_typed() {
         for (line, advised) in [
-            ("cx3flash burn a.bin -y", "cx3flash burn a.bin -y --rom device"),
+            ("cx3flash burn a.bin -y", "cx3flash burn a.bin --rom device"),
             ("cx3flash burn --rom image a.bin", "cx3flash burn a.bin --rom device"),
-            ("cx3flash plan --rom=image a.bin", "cx3flash plan a.bin --rom device"),
+            ("cx3flash plan --rom=image a.bin", "cx3flash burn a.bin --rom device"),
             ("cx3flash burn -- -a.bin", "cx3flash burn --rom device -- -a.bin"),
             ("cx3flash burn a.bin --rom device", "cx3flash burn a.bin --rom none"),
         ] {

@@ -264,7 +264,7 @@ fn a_card_file_of_another_version_is_refused() {
     bench
         .refuses(&["query"], 3)
         .reports("version 7")
-        .reports("hint: create a new one: cx3flash sim create NEWFILE");
+        .reports("hint: create a new one: cx3flash sim create new.cx3");
 }
 
 #[test]

@@ -107,7 +107,7 @@ fn a_damaged_or_truncated_rom_is_refused() {
     let mut third = chain.clone();
     third[0x2_4000 + 0x3000] ^= 1;
     refused(&bench, "third.rom", &third).reports("0x24000");
-    bench.run(&["rom", "info", "third.rom"]).exits(0).prints("checksum wrong");
+    bench.run(&["rom", "info", "third.rom"]).exits(1).prints("checksum wrong");
 }
 
 #[test]

@@ -157,7 +157,7 @@ fn a_card_in_recovery_mode_that_holds_a_valid_image_has_a_way_on_everywhere() {
     put(&bench, &good);
     let card = bench.read("card.cx3");
     bench.card(&["query"]).exits(0).prints("recovery mode");
-    bench.card(&["doctor"]).exits(5).prints("jumper").prints("cx3flash activate");
+    bench.card(&["doctor"]).exits(5).prints("jumper").prints("sim:card.cx3 activate");
     let own = Contents::from_dump(&good, FlashAddr(0)).unwrap();
     assert!(Identity::from_image(own.image()).is_ok());
     // `recover` names `burn`, which works, and so does `activate`.
