@@ -121,6 +121,21 @@ fn plain(name: &str) -> &str {
     name.trim_start_matches("./")
 }
 
+/// An archive, maybe inside of another one.
+struct NestedArchive<'a> {
+    format: FileFormat,
+    bytes: &'a [u8],
+    /// Its own path.
+    prefix: &'a str,
+    level: usize,
+}
+
+impl NestedArchive<'_> {
+    fn damaged(&self, why: impl fmt::Display) -> ArchiveError {
+        ArchiveError::Damaged { format: self.format, why: why.to_string() }
+    }
+}
+
 /// Bytes, and the name of the file they come from.
 type GzipContents = (Vec<u8>, Option<Vec<u8>>);
 
@@ -142,11 +157,11 @@ impl Search<'_> {
     /// Looks at every member of an archive; `prefix` is its own path.
     fn look_into(&mut self, bytes: &[u8], prefix: &str, level: usize) -> Result<(), ArchiveError> {
         let format = FileFormat::of(bytes).unwrap_or(FileFormat::Tar);
-        let damaged = |why: String| ArchiveError::Damaged { format, why };
+        let archive = NestedArchive { format, bytes, prefix, level };
         match format {
-            FileFormat::Zip => self.zip(bytes, prefix, level, &damaged),
+            FileFormat::Zip => self.zip(&archive),
             FileFormat::Gzip => {
-                let (unpacked, name) = self.gzip(bytes)?.map_err(|e| damaged(e.to_string()))?;
+                let (unpacked, name) = self.gzip(bytes)?.map_err(|e| archive.damaged(e))?;
                 let inner = name.map_or_else(|| UNNAMED.to_owned(), |name| text_of(&name));
                 // The file in a `.tgz` is the archive itself.
                 match FileFormat::of(&unpacked) {
@@ -156,7 +171,7 @@ impl Search<'_> {
                     _ => self.member(&unpacked, join(prefix, &inner), level),
                 }
             }
-            _ => self.tar(bytes, prefix, level, &damaged),
+            _ => self.tar(&archive),
         }
     }
 
@@ -179,27 +194,22 @@ impl Search<'_> {
         Ok(Ok((unpacked, name)))
     }
 
-    fn zip(
-        &mut self,
-        bytes: &[u8],
-        prefix: &str,
-        level: usize,
-        damaged: &dyn Fn(String) -> ArchiveError,
-    ) -> Result<(), ArchiveError> {
+    fn zip(&mut self, archive: &NestedArchive<'_>) -> Result<(), ArchiveError> {
         // Each member has such a header in the directory, of which the whole is read at once.
-        let headers = bytes.windows(4).filter(|four| *four == b"PK\x01\x02").count();
+        let headers = archive.bytes.windows(4).filter(|four| *four == b"PK\x01\x02").count();
         if headers > MAX_MEMBERS {
             return Err(ArchiveError::TooMany);
         }
-        let mut zip = ZipArchive::new(Cursor::new(bytes)).map_err(|e| damaged(e.to_string()))?;
+        let mut zip =
+            ZipArchive::new(Cursor::new(archive.bytes)).map_err(|e| archive.damaged(e))?;
         if zip.has_duplicate_names() {
-            return Err(damaged("two members have the same name".into()));
+            return Err(archive.damaged("two members have the same name"));
         }
         for index in 0..zip.len() {
             self.one_more()?;
-            let entry = zip.by_index_raw(index).map_err(|e| damaged(e.to_string()))?;
+            let entry = zip.by_index_raw(index).map_err(|e| archive.damaged(e))?;
             let name = entry.name().map_or_else(|_| text_of(entry.name_raw()), |n| n.into_owned());
-            let name = join(prefix, &cut(name));
+            let name = join(archive.prefix, &cut(name));
             if entry.is_dir() {
                 continue;
             }
@@ -210,33 +220,29 @@ impl Search<'_> {
             drop(entry);
             match zip.by_index(index) {
                 Ok(mut entry) => {
+                    let unpacked = self.unpack(&mut entry)?;
                     let unpacked =
-                        self.unpack(&mut entry)?.map_err(|e| damaged(format!("{name}: {e}")))?;
-                    self.member(&unpacked, name, level)?;
+                        unpacked.map_err(|e| archive.damaged(format_args!("{name}: {e}")))?;
+                    self.member(&unpacked, name, archive.level)?;
                 }
                 Err(
                     ZipError::CompressionMethodNotSupported(_) | ZipError::UnsupportedArchive(_),
                 ) => {
                     self.other(name, "packed by an unknown method".into());
                 }
-                Err(error) => return Err(damaged(format!("{name}: {error}"))),
+                Err(error) => return Err(archive.damaged(format_args!("{name}: {error}"))),
             }
         }
         Ok(())
     }
 
-    fn tar(
-        &mut self,
-        bytes: &[u8],
-        prefix: &str,
-        level: usize,
-        damaged: &dyn Fn(String) -> ArchiveError,
-    ) -> Result<(), ArchiveError> {
+    fn tar(&mut self, archive: &NestedArchive<'_>) -> Result<(), ArchiveError> {
+        let bytes = archive.bytes;
         let mut tar = tar::Archive::new(bytes);
-        for entry in tar.entries().map_err(|e| damaged(e.to_string()))? {
+        for entry in tar.entries().map_err(|e| archive.damaged(e))? {
             self.one_more()?;
-            let entry = entry.map_err(|e| damaged(e.to_string()))?;
-            let name = join(prefix, &text_of(&entry.path_bytes()));
+            let entry = entry.map_err(|e| archive.damaged(e))?;
+            let name = join(archive.prefix, &text_of(&entry.path_bytes()));
             let kind = entry.header().entry_type();
             if !kind.is_file() && !kind.is_contiguous() {
                 // A link has no bytes of its own.
@@ -249,8 +255,9 @@ impl Search<'_> {
             let end =
                 at.zip(usize::try_from(entry.size()).ok()).and_then(|(at, n)| at.checked_add(n));
             let member = at.zip(end).and_then(|(at, end)| bytes.get(at..end));
-            let member = member.ok_or_else(|| damaged(format!("{name} is cut short")))?;
-            self.member(member, name, level)?;
+            let member =
+                member.ok_or_else(|| archive.damaged(format_args!("{name} is cut short")))?;
+            self.member(member, name, archive.level)?;
         }
         Ok(())
     }
