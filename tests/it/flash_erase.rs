@@ -1,6 +1,7 @@
 //! The first change of a job: what must be true before it, and what is checked right after it.
 
 use crate::support::flash::{self, NO_PROBE, START};
+use crate::support::space::{Intercept, intercepted};
 use cx3flash::card::{Card, CrError, CrOffset, CrSpace};
 use cx3flash::flash::{Flash, FlashError, Job, Phase, SectorPlan, Stopped, plan_sectors};
 use cx3flash::image::{FlashAddr, MAGIC};
@@ -81,31 +82,19 @@ fn an_erase_that_did_nothing_is_found_at_once() {
 }
 
 /// A card whose chip does not get write enable: WRDI (04h) arrives in its place.
-struct Deaf(Box<dyn CrSpace>);
+struct Deaf;
 
-impl CrSpace for Deaf {
-    fn read(&mut self, at: CrOffset) -> Result<u32, CrError> {
-        self.0.read(at)
-    }
-
-    fn write(&mut self, at: CrOffset, value: u32) -> Result<(), CrError> {
+impl Intercept for Deaf {
+    fn write(&mut self, card: &mut dyn CrSpace, at: CrOffset, value: u32) -> Result<(), CrError> {
         let value = if value == 0x4006_2004 { 0x4004_2004 } else { value };
-        self.0.write(at, value)
-    }
-
-    fn posts_writes(&self) -> bool {
-        self.0.posts_writes()
-    }
-
-    fn pci_device_id(&mut self) -> Result<u16, CrError> {
-        self.0.pci_device_id()
+        card.write(at, value)
     }
 }
 
 #[test]
 fn no_erase_is_sent_to_a_chip_that_does_not_take_write_enable() {
     let sim = SimCard::new(CardSpec::default(), &used_flash());
-    let stopped = erase(&sim, Box::new(Deaf(sim.bar0())), &job(false), |_| ()).unwrap_err();
+    let stopped = erase(&sim, intercepted(&sim, Deaf), &job(false), |_| ()).unwrap_err();
     assert!(matches!(stopped.source, FlashError::WriteEnable(0)), "{stopped:?}");
     // An erase without write enable would be misuse.
     assert_eq!(sim.misuse(), []);

@@ -3,6 +3,7 @@
 use crate::support::flash::{
     NoteLog, START, SignatureProbe, execute, job, noise, signature, sim_of,
 };
+use crate::support::space::{Intercept, intercepted};
 use cx3flash::card::{Card, CrError, CrOffset, CrSpace};
 use cx3flash::flash::{Boots, Events, Flash, FlashError, Job, Phase, Stopped, plan_sectors};
 use cx3flash::image::{FlashAddr, MAGIC, Source};
@@ -52,26 +53,23 @@ impl Spoiler {
     }
 
     fn wraps(&self, sim: &SimCard) -> Box<dyn CrSpace> {
-        Box::new(Spoiled { inner: sim.bar0(), spoiler: self.clone() })
+        intercepted(sim, Spoiled(self.clone()))
     }
 }
 
-struct Spoiled {
-    inner: Box<dyn CrSpace>,
-    spoiler: Spoiler,
-}
+struct Spoiled(Spoiler);
 
 const COMMAND: u32 = 0xF_0400;
 const DATA: u32 = 0xF_0410;
 
-impl CrSpace for Spoiled {
-    fn read(&mut self, at: CrOffset) -> Result<u32, CrError> {
-        let value = self.inner.read(at)?;
+impl Intercept for Spoiled {
+    fn read(&mut self, card: &mut dyn CrSpace, at: CrOffset) -> Result<u32, CrError> {
+        let value = card.read(at)?;
         let n = match at.0 {
             DATA..0xF_0420 => (at.0 - DATA) as usize / 4,
             _ => return Ok(value),
         };
-        let state = &self.spoiler.0;
+        let state = &self.0.0;
         let read = state.reads.get() - 1;
         let value = match state.spoil.get() {
             Some((first, count, wrong)) if read >= first && read - first < count => match wrong {
@@ -88,8 +86,8 @@ impl CrSpace for Spoiled {
         Ok(value)
     }
 
-    fn write(&mut self, at: CrOffset, value: u32) -> Result<(), CrError> {
-        let state = &self.spoiler.0;
+    fn write(&mut self, card: &mut dyn CrSpace, at: CrOffset, value: u32) -> Result<(), CrError> {
+        let state = &self.0.0;
         if at.0 == COMMAND && value & 1 != 0 {
             state.before.set(state.now.get());
             state.reads.set(state.reads.get() + 1);
@@ -99,15 +97,7 @@ impl CrSpace for Spoiled {
             now[(at.0 - DATA) as usize / 4] = value;
             state.now.set(now);
         }
-        self.inner.write(at, value)
-    }
-
-    fn posts_writes(&self) -> bool {
-        self.inner.posts_writes()
-    }
-
-    fn pci_device_id(&mut self) -> Result<u16, CrError> {
-        self.inner.pci_device_id()
+        card.write(at, value)
     }
 }
 
@@ -154,7 +144,7 @@ fn is_burned(bench: &SpoiledCard, context: &str) {
 
 #[test]
 fn no_single_wrong_reading_fails_a_burn_or_spoils_it() {
-    for part in [SimChip::M25px16, SimChip::W25q16] {
+    for part in [SimChip::W25q80, SimChip::W25q16] {
         let mut dry = bench(part);
         burn(&mut dry, &mut ()).unwrap();
         is_burned(&dry, "without a wrong reading");
@@ -176,11 +166,11 @@ fn no_single_wrong_reading_fails_a_burn_or_spoils_it() {
 
 #[test]
 fn a_corrected_reading_of_the_body_is_reported() {
-    let mut dry = bench(SimChip::M25px16);
+    let mut dry = bench(SimChip::W25q80);
     burn(&mut dry, &mut ()).unwrap();
     let reads = dry.spoiler.reads();
     // The commit reads four times and polls a few times; before it the body is read back.
-    let mut bench = bench(SimChip::M25px16);
+    let mut bench = bench(SimChip::W25q80);
     bench.spoiler.spoil(reads - 60, 1, WrongReading::Flipped);
     let mut notes = NoteLog::default();
     burn(&mut bench, &mut notes).unwrap();
@@ -191,7 +181,7 @@ fn a_corrected_reading_of_the_body_is_reported() {
 fn one_wrong_reading_in_the_commit_of_a_disturbed_session_ends_nothing() {
     // The first wrong reading makes the session one in which more readings have to agree.
     let disturbed = || {
-        let bench = bench(SimChip::M25px16);
+        let bench = bench(SimChip::W25q80);
         let kind = WrongRead::Flipped { bit: 70 };
         bench.sim.inject(Fault::WrongRead { after: 0, kind, at: Some(START + 64) });
         bench
@@ -210,14 +200,13 @@ fn one_wrong_reading_in_the_commit_of_a_disturbed_session_ends_nothing() {
 
 #[test]
 fn readings_that_never_agree_end_the_burn_and_say_so() {
-    let mut dry = bench(SimChip::M25px16);
+    let mut dry = bench(SimChip::W25q80);
     burn(&mut dry, &mut ()).unwrap();
     let from = dry.spoiler.reads() - 60;
     // Stale readings differ from each other only where something else was read in between.
-    let mut bench = bench(SimChip::M25px16);
-    let toggling =
-        Toggling { inner: bench.spoiler.wraps(&bench.sim), from, reads: 0, spoils: false };
-    bench.card = Card::open(Box::new(toggling), bench.sim.clock()).unwrap();
+    let mut bench = bench(SimChip::W25q80);
+    let toggling = intercepted(&bench.sim, Toggling { from, reads: 0, spoils: false });
+    bench.card = Card::open(toggling, bench.sim.clock()).unwrap();
     let stopped = burn(&mut bench, &mut ()).unwrap_err();
     assert!(matches!(stopped.source, FlashError::Unsteady { .. }), "{stopped:?}");
     let text = stopped.source.to_string();
@@ -227,46 +216,37 @@ fn readings_that_never_agree_end_the_burn_and_say_so() {
 
 /// From one read command on, blocks read alternate between right and wrong.
 struct Toggling {
-    inner: Box<dyn CrSpace>,
     from: u64,
     reads: u64,
     spoils: bool,
 }
 
-impl CrSpace for Toggling {
-    fn read(&mut self, at: CrOffset) -> Result<u32, CrError> {
-        let value = self.inner.read(at)?;
+impl Intercept for Toggling {
+    fn read(&mut self, card: &mut dyn CrSpace, at: CrOffset) -> Result<u32, CrError> {
+        let value = card.read(at)?;
         let spoil = at.0 == DATA + 8 && self.spoils && self.reads.is_multiple_of(2);
         Ok(if spoil { value ^ 0xFF } else { value })
     }
 
-    fn write(&mut self, at: CrOffset, value: u32) -> Result<(), CrError> {
+    fn write(&mut self, card: &mut dyn CrSpace, at: CrOffset, value: u32) -> Result<(), CrError> {
         if at.0 == COMMAND && value & 1 != 0 {
             self.reads += 1;
             self.spoils |= self.reads > self.from;
         }
-        self.inner.write(at, value)
-    }
-
-    fn posts_writes(&self) -> bool {
-        self.inner.posts_writes()
-    }
-
-    fn pci_device_id(&mut self) -> Result<u16, CrError> {
-        self.inner.pci_device_id()
+        card.write(at, value)
     }
 }
 
 #[test]
 fn a_stale_reading_does_not_hide_a_signature_that_was_not_programmed() {
-    let mut dry = bench(SimChip::M25px16);
+    let mut dry = bench(SimChip::W25q80);
     burn(&mut dry, &mut ()).unwrap();
     let reads = dry.spoiler.reads();
     let last_program = dry.sim.mutations();
     // Words 1 to 3, then word 0. The data registers still hold words 1 to 3 when they are read back.
     for op in [last_program - 1, last_program] {
         for n in reads.saturating_sub(60)..reads {
-            let mut bench = bench(SimChip::M25px16);
+            let mut bench = bench(SimChip::W25q80);
             bench.sim.inject(Fault::LyingWrite { op });
             bench.spoiler.spoil(n, 1, WrongReading::Stale);
             let Err(stopped) = burn(&mut bench, &mut ()) else {
@@ -282,7 +262,7 @@ fn a_stale_reading_does_not_hide_a_signature_that_was_not_programmed() {
 
 #[test]
 fn a_range_read_again_takes_what_two_readings_agree_on() {
-    let mut bench = bench(SimChip::M25px16);
+    let mut bench = bench(SimChip::W25q80);
     let clock = bench.sim.clock();
     let mut locked = Flash::lock(&mut bench.card, clock.as_ref()).unwrap();
     // Blocks 4 and 5 are read wrong the first time.

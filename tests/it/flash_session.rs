@@ -4,6 +4,7 @@ use crate::support::flash::{
     SignatureProbe, card_of, execute, job, noise, reading_ends_with_a_card_that_is_gone, signature,
     sim_of,
 };
+use crate::support::space::{Intercept, intercepted};
 use cx3flash::card::{
     Card, CardError, CrError, CrOffset, CrSpace, Semaphore, SemaphoreState, Staleness,
 };
@@ -193,39 +194,30 @@ fn a_probe_whose_read_was_not_answered_does_not_call_its_own_semaphore_another_p
 
 /// The first flush write of many arrives 1200 reads late: after it was sent again, and after that one.
 struct LateFlush {
-    inner: Box<dyn CrSpace>,
     armed: Rc<Cell<bool>>,
     arrives_in: Option<u32>,
 }
 
 const FLUSH: CrOffset = CrOffset(0xf_0380);
 
-impl CrSpace for LateFlush {
-    fn read(&mut self, at: CrOffset) -> Result<u32, CrError> {
+impl Intercept for LateFlush {
+    fn read(&mut self, card: &mut dyn CrSpace, at: CrOffset) -> Result<u32, CrError> {
         self.arrives_in = match self.arrives_in {
             Some(0) => {
-                self.inner.write(FLUSH, 0)?;
+                card.write(FLUSH, 0)?;
                 None
             }
             left => left.map(|n| n - 1),
         };
-        self.inner.read(at)
+        card.read(at)
     }
 
-    fn write(&mut self, at: CrOffset, value: u32) -> Result<(), CrError> {
+    fn write(&mut self, card: &mut dyn CrSpace, at: CrOffset, value: u32) -> Result<(), CrError> {
         if at == FLUSH && self.armed.replace(false) {
             self.arrives_in = Some(1200);
             return Ok(());
         }
-        self.inner.write(at, value)
-    }
-
-    fn posts_writes(&self) -> bool {
-        self.inner.posts_writes()
-    }
-
-    fn pci_device_id(&mut self) -> Result<u16, CrError> {
-        self.inner.pci_device_id()
+        card.write(at, value)
     }
 }
 
@@ -233,8 +225,8 @@ impl CrSpace for LateFlush {
 fn a_flush_write_that_was_sent_again_does_not_free_semaphore_32_early() {
     let sim = sim_of(SimChip::M25px16, &[]);
     let armed = Rc::new(Cell::new(false));
-    let late = LateFlush { inner: sim.bar0(), armed: Rc::clone(&armed), arrives_in: None };
-    let mut card = Card::open(Box::new(late), sim.clock()).unwrap();
+    let late = intercepted(&sim, LateFlush { armed: Rc::clone(&armed), arrives_in: None });
+    let mut card = Card::open(late, sim.clock()).unwrap();
     card.boot_address().unwrap();
     armed.set(true);
     card.set_boot_address(0x1_0000 << 8).unwrap();

@@ -1,6 +1,7 @@
 //! Gateway commands have the shapes that known tools send: the list at the head of docs/hardware.md.
 
 use crate::support::flash::{NO_PROBE, execute, job, signature, sim_of};
+use crate::support::space::{Intercept, intercepted};
 use cx3flash::card::{Card, CrError, CrOffset, CrSpace};
 use cx3flash::flash::{ChainProof, Flash, Job, Phase, plan_sectors};
 use cx3flash::image::MAGIC;
@@ -29,29 +30,14 @@ fn listed() -> Vec<(u32, bool)> {
 type Words = Rc<RefCell<BTreeSet<u32>>>;
 
 /// Notes every command word on its way to the card.
-struct Recorder {
-    inner: Box<dyn CrSpace>,
-    words: Words,
-}
+struct Recorder(Words);
 
-impl CrSpace for Recorder {
-    fn read(&mut self, at: CrOffset) -> Result<u32, CrError> {
-        self.inner.read(at)
-    }
-
-    fn write(&mut self, at: CrOffset, value: u32) -> Result<(), CrError> {
+impl Intercept for Recorder {
+    fn write(&mut self, card: &mut dyn CrSpace, at: CrOffset, value: u32) -> Result<(), CrError> {
         if at.0 == 0xF_0400 {
-            self.words.borrow_mut().insert(value);
+            self.0.borrow_mut().insert(value);
         }
-        self.inner.write(at, value)
-    }
-
-    fn posts_writes(&self) -> bool {
-        self.inner.posts_writes()
-    }
-
-    fn pci_device_id(&mut self) -> Result<u16, CrError> {
-        self.inner.pci_device_id()
+        card.write(at, value)
     }
 }
 
@@ -64,8 +50,8 @@ fn old(size: u32) -> Vec<u8> {
 fn opened(chip: SimChip) -> (SimCard, Card, Words) {
     let sim = sim_of(chip, &old(chip.size()));
     let words = Words::default();
-    let space = Recorder { inner: sim.bar0(), words: Rc::clone(&words) };
-    let card = Card::open(Box::new(space), sim.clock()).unwrap();
+    let space = intercepted(&sim, Recorder(Rc::clone(&words)));
+    let card = Card::open(space, sim.clock()).unwrap();
     (sim, card, words)
 }
 

@@ -1,6 +1,7 @@
 //! Register access that lets the process be away at chosen accesses, that notes what each gateway
 //! data read reads, and that delivers chosen blocks of the flash wrongly.
 
+use crate::support::space::{Intercept, intercepted};
 use cx3flash::card::{Card, CardError, Clock, CrError, CrOffset, CrSpace};
 use cx3flash::flash::{Event, Events, Phase};
 use cx3flash::job::Device;
@@ -72,7 +73,6 @@ impl Events for ReadNotes {
 
 struct Tap {
     card: SimCard,
-    space: Box<dyn CrSpace>,
     clock: Rc<dyn Clock>,
     pauses: Option<Pauses>,
     accesses: u64,
@@ -98,7 +98,6 @@ pub(crate) fn open(
     let clock = card.clock();
     let tap = Tap {
         card: card.clone(),
-        space: card.bar0(),
         clock: Rc::clone(&clock),
         pauses,
         accesses: 0,
@@ -110,7 +109,7 @@ pub(crate) fn open(
         held: [0; 4],
         wrong: None,
     };
-    let opened = Card::open(Box::new(tap), Rc::clone(&clock))?;
+    let opened = Card::open(intercepted(card, tap), Rc::clone(&clock))?;
     Ok(Device::new(opened, clock, "sim"))
 }
 
@@ -166,9 +165,9 @@ impl Tap {
     }
 }
 
-impl CrSpace for Tap {
-    fn read(&mut self, at: CrOffset) -> Result<u32, CrError> {
-        let value = self.space.read(at)?;
+impl Intercept for Tap {
+    fn read(&mut self, card: &mut dyn CrSpace, at: CrOffset) -> Result<u32, CrError> {
+        let value = card.read(at)?;
         self.pause();
         Ok(match at.0 {
             DATA..=DATA_END => self.delivered((at.0 - DATA) as usize / 4, value),
@@ -176,27 +175,15 @@ impl CrSpace for Tap {
         })
     }
 
-    fn write(&mut self, at: CrOffset, value: u32) -> Result<(), CrError> {
+    fn write(&mut self, card: &mut dyn CrSpace, at: CrOffset, value: u32) -> Result<(), CrError> {
         match at.0 {
             ADDRESS => self.address = value,
             COMMAND => self.note(value),
             DATA..=DATA_END => self.held[(at.0 - DATA) as usize / 4] = value,
             _ => {}
         }
-        self.space.write(at, value)?;
+        card.write(at, value)?;
         self.pause();
         Ok(())
-    }
-
-    fn posts_writes(&self) -> bool {
-        self.space.posts_writes()
-    }
-
-    fn pci_device_id(&mut self) -> Result<u16, CrError> {
-        self.space.pci_device_id()
-    }
-
-    fn back_after_reset(&mut self) -> Result<bool, CrError> {
-        self.space.back_after_reset()
     }
 }

@@ -8,6 +8,7 @@ pub mod flint;
 pub mod flint_text;
 pub mod ours;
 pub mod roms;
+pub mod space;
 pub mod two_readers;
 pub mod variants;
 
