@@ -12,24 +12,22 @@ fn on_card(bench: &Sandbox, args: &str, streams: &str) -> CliRun {
 
 #[test]
 fn a_burn_without_stdout_is_done_and_ends_with_74() {
-    for streams in BAD_STDOUT {
-        for json in ["", "--json "] {
-            let bench = Sandbox::owner();
-            on_card(&bench, &format!("{json}burn new.bin --yes --no-activate"), streams)
-                .exits(74)
-                .reports("the results cannot be written to stdout")
-                .reports("ended with 0");
-            bench.card(&["verify", "--against", "new.bin"]).exits(0);
-            // Nothing to do: the result is not written either.
-            on_card(&bench, "burn new.bin --yes", streams).exits(74).reports("ended with 2");
-        }
+    for (streams, json) in BAD_STDOUT.into_iter().zip(["", "--json ", ""]) {
+        let bench = Sandbox::owner();
+        on_card(&bench, &format!("{json}burn new.bin --yes --no-activate"), streams)
+            .exits(74)
+            .reports("the results cannot be written to stdout")
+            .reports("ended with 0");
+        bench.card(&["verify", "--against", "new.bin"]).exits(0);
+        // Nothing to do: the result is not written either.
+        on_card(&bench, "burn new.bin --yes", streams).exits(74).reports("ended with 2");
     }
 }
 
 #[test]
 fn every_command_that_succeeds_without_stdout_ends_with_74() {
     let bench = Sandbox::owner();
-    for args in [
+    let commands = [
         "list",
         "query",
         "query new.bin",
@@ -61,13 +59,13 @@ fn every_command_that_succeeds_without_stdout_ends_with_74() {
         "flint -h",
         "flint -v",
         "demo --dir demo",
-    ] {
-        for streams in BAD_STDOUT {
-            for file in ["rom.bin", "flash.bin", "other.bin"] {
-                if args.contains("read") || args.starts_with("sim image") {
-                    let _ = std::fs::remove_file(bench.path(file));
-                }
-            }
+    ];
+    for (args, streams) in commands.into_iter().zip(BAD_STDOUT.into_iter().cycle()) {
+        // A command that reads the whole flash takes its time; how stdout fails matters to all alike.
+        on_card(&bench, args, streams).exits(74);
+    }
+    for streams in BAD_STDOUT {
+        for args in ["list", "query new.bin", "--json query", "flint query", "--help"] {
             on_card(&bench, args, streams).exits(74);
         }
     }
