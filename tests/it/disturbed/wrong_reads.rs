@@ -251,7 +251,7 @@ fn burn(layout: CardLayout, contact: Contact) {
 }
 
 /// Blocks between two that are read wrongly in one run. Coprime to the blocks of a sector.
-const APART: u32 = 13;
+const APART: u32 = 5;
 
 /// Every block that a burn reads, in every phase in which it is read, is read wrongly at first: one
 /// in [`APART`] of them in each run.

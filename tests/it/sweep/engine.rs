@@ -34,7 +34,7 @@ pub(crate) enum Points {
 /// Cuts after which the job is repeated: the repetition takes far longer than looking at what boots, and
 /// between the ends one cut leaves what the next one leaves, but for a page. Coprime to the 17 operations
 /// that write a sector. With `CX3FLASH_SWEEP=all` it is repeated after each.
-const REPEATED: Points = Points::Sampled { ends: 8, every: 12 };
+const REPEATED: Points = Points::Sampled { ends: 8, every: 24 };
 
 impl Points {
     fn include(self, op: u64, total: u64) -> bool {
