@@ -323,6 +323,9 @@ impl CardState {
 
     /// The access is answered: a pause or sleep that was due at it begins, and ends.
     pub(super) fn pause(&mut self) {
+        if self.away == 0 && self.asleep.is_none() {
+            return;
+        }
         if self.away != 0 {
             self.time.add(std::mem::take(&mut self.away));
         }
