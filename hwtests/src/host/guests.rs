@@ -8,8 +8,10 @@ pub enum GuestKind {
     /// A ConnectX-3 Pro alone, no lockdown. A host with a real card runs the scenarios of this
     /// guest.
     Plain,
-    /// The same machine, for jobs that are killed.
+    /// The same machine, for kills and failures at steps on the host.
     Kills,
+    /// The same machine, for kills inside a burn, which take as long as all of [`GuestKind::Plain`].
+    KilledBurns,
     /// `lockdown=integrity`.
     Integrity,
     /// `lockdown=confidentiality`.
@@ -58,12 +60,13 @@ const SEVERAL: &[CardSetup] = &[
 
 impl GuestKind {
     /// Longest first: two run side by side.
-    pub const ALL: [GuestKind; 6] = [
-        GuestKind::Kills,
+    pub const ALL: [GuestKind; 7] = [
+        GuestKind::KilledBurns,
         GuestKind::Plain,
+        GuestKind::Kills,
         GuestKind::SeveralCards,
-        GuestKind::Integrity,
         GuestKind::Confidentiality,
+        GuestKind::Integrity,
         GuestKind::NoIommu,
     ];
 
@@ -90,6 +93,7 @@ impl GuestKind {
         match self {
             GuestKind::Plain => ("plain", "", &[PRO]),
             GuestKind::Kills => ("kills", "", KILLED),
+            GuestKind::KilledBurns => ("killed_burns", "", KILLED),
             GuestKind::Integrity => ("integrity", "lockdown=integrity", &[PRO]),
             GuestKind::Confidentiality => ("confidentiality", "lockdown=confidentiality", &[PRO]),
             GuestKind::NoIommu => ("no_iommu", "", &[PRO]),

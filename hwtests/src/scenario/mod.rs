@@ -86,7 +86,8 @@ pub fn all() -> Vec<Scenario> {
         Kills:
             Lab kills::host_restore_without_a_journal_changes_nothing,
             Lab kills::host_restore_follows_a_kill_at_every_host_step,
-            Lab kills::the_host_comes_back_after_a_failure_of_any_host_step,
+            Lab kills::the_host_comes_back_after_a_failure_of_any_host_step;
+        KilledBurns:
             Lab kills::the_card_boots_after_a_kill_inside_the_burn;
         Integrity:
             Lab fidelity::mstflint_fails_under_lockdown,
