@@ -143,6 +143,32 @@ pub(super) fn pro_card(half: Half) -> SimCard {
     card_of(pro_spec(), &[(&own(&pro("2.36.5150")), half)])
 }
 
+/// The smallest chip, which sweeps read most quickly.
+fn quick(spec: CardSpec, images: &[(&Contents, Half)]) -> SimCard {
+    let card = card_of(CardSpec { chip: SimChip::W25q80, ..spec }, images);
+    card.set_hurry(true);
+    card
+}
+
+/// An image without ini, which fits any chip.
+pub(super) fn for_any_chip(recipe: Recipe) -> Recipe {
+    Recipe { ini: None, ..recipe }
+}
+
+/// As [`owner_card`], for sweeps.
+pub(super) fn quick_owner_card() -> SimCard {
+    quick(CardSpec::default(), &[(&own(&for_any_chip(cx3("2.35.5100"))), Half::Even)])
+}
+
+/// As [`pro_card`], for sweeps; the other half holds this version, if any.
+pub(super) fn quick_pro_card(other: Option<&str>) -> SimCard {
+    let runs = own(&for_any_chip(pro("2.36.5150")));
+    let other = other.map(|text| own(&for_any_chip(pro(text))));
+    let other = other.iter().map(|image| (image, Half::Odd));
+    let images: Vec<_> = [(&runs, Half::Even)].into_iter().chain(other).collect();
+    quick(pro_spec(), &images)
+}
+
 pub(super) fn on(chip: SimChip, flash: &[u8]) -> SimCard {
     SimCard::new(CardSpec { chip, ..CardSpec::default() }, flash)
 }

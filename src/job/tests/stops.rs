@@ -76,11 +76,12 @@ fn stop_never_interrupts_a_non_failsafe_burn_or_a_commit() {
 fn a_card_that_vanished_leaves_an_unknown_outcome() {
     // P7: at many places of the job; what is left is never claimed to be known.
     let bench = Bench::new();
-    let original = pro_card(Half::Even);
+    let original = quick_pro_card(None);
+    let new = for_any_chip(pro("2.42.5000"));
     let total = {
         let card = original.fork();
         let _ = card.take_counters();
-        bench.burn(&card, &pro("2.42.5000")).unwrap();
+        bench.burn(&card, &new).unwrap();
         let counters = card.take_counters();
         counters.bar_reads + counters.bar_writes
     };
@@ -88,7 +89,7 @@ fn a_card_that_vanished_leaves_an_unknown_outcome() {
         let card = original.fork();
         card.inject(Fault::Removed { after: 3 + total * n / 24 });
         let before = card.flash();
-        let error = bench.burn(&card, &pro("2.42.5000")).unwrap_err();
+        let error = bench.burn(&card, &new).unwrap_err();
         let class = error.outcome().exit;
         if card.flash() == before {
             assert!(matches!(class, Exit::Failed | Exit::OutcomeUnknown), "{n}: {class:?}");
@@ -133,14 +134,12 @@ fn flash_faults_are_reported() {
     // A lying write, a flipped bit, a stuck chip in the middle of the burn: the old image boots, and a
     // second run completes.
     let bench = Bench::new();
-    let original = card_of(
-        pro_spec(),
-        &[(&own(&pro("2.36.5150")), Half::Even), (&own(&pro("2.30.3000")), Half::Odd)],
-    );
+    let original = quick_pro_card(Some("2.30.3000"));
+    let new = for_any_chip(pro("2.42.5000"));
     let total = {
         let card = original.fork();
         let before = card.mutations();
-        bench.burn(&card, &pro("2.42.5000")).unwrap();
+        bench.burn(&card, &new).unwrap();
         card.mutations() - before
     };
     for op in [2, 3, 5, total / 2, total - 4] {
@@ -149,7 +148,7 @@ fn flash_faults_are_reported() {
         {
             let card = original.fork();
             card.inject(fault.clone());
-            let Err(error) = bench.burn(&card, &pro("2.42.5000")) else {
+            let Err(error) = bench.burn(&card, &new) else {
                 // A flipped bit in an erase may land where nothing is looked for.
                 let boots = running_after(&card);
                 assert_eq!(boots, Some(version("2.42.5000")), "{fault:?}");
@@ -162,9 +161,7 @@ fn flash_faults_are_reported() {
             card.power_cycle();
             let boots = running_after(&card);
             assert_eq!(boots, Some(version("2.36.5150")), "{fault:?}: {error}");
-            bench
-                .burn(&card, &pro("2.42.5000"))
-                .unwrap_or_else(|e| panic!("{fault:?}: again: {e}"));
+            bench.burn(&card, &new).unwrap_or_else(|e| panic!("{fault:?}: again: {e}"));
             assert_eq!(running_after(&card), Some(version("2.42.5000")));
         }
     }
@@ -301,9 +298,9 @@ fn a_change_is_never_reported_as_none_nor_a_new_image_as_no_image() {
     // A reset or a removal near the end of a burn, where the commit and the last reading are.
     let bench = Bench::new();
     for (original, recipe) in
-        [(owner_card(), cx3("2.42.5000")), (pro_card(Half::Even), pro("2.42.5000"))]
+        [(quick_owner_card(), cx3("2.42.5000")), (quick_pro_card(None), pro("2.42.5000"))]
     {
-        original.set_hurry(true);
+        let recipe = for_any_chip(recipe);
         let wanted = Some(version(&recipe.version.to_string()));
         let total = accesses(&original, |card| {
             bench.burn(card, &recipe).unwrap();

@@ -87,10 +87,16 @@ impl TestDriver {
 
     /// False when the card died or never got ready.
     pub(super) fn wait(&mut self, step_us: u64) -> bool {
-        (0..20_000).any(|_| {
+        for _ in 0..20_000 {
             self.sleep(step_us);
-            self.status() & 1 == 0
-        })
+            if self.card.is_silent() {
+                return false;
+            }
+            if self.status() & 1 == 0 {
+                return true;
+            }
+        }
+        false
     }
 
     pub(super) fn erase(&mut self, opcode: u32, at: u32) -> bool {

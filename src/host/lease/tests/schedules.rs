@@ -189,6 +189,22 @@ impl Schedule {
         }
     }
 
+    /// Takes steps once more that were taken in another run; `fresh` is what that run found behind them.
+    fn replay(&mut self, moves: &[Move], fresh: [bool; 2]) {
+        for step in moves {
+            match *step {
+                Move::Step(i) => {
+                    self.moves.push(*step);
+                    self.processes[i].go(false);
+                }
+                Move::Kill(_) => self.apply(*step),
+            }
+        }
+        for (process, fresh) in self.processes.iter_mut().zip(fresh) {
+            process.fresh = fresh;
+        }
+    }
+
     /// What a kill at this point leaves: the host, and the locks that go with the process.
     fn kill_point(&self, process: usize) -> Vec<String> {
         let mut point = self.left_by(process);
@@ -249,12 +265,14 @@ fn two_cards() -> FakeHost {
 fn every_schedule(cards: [&'static str; 2]) -> (usize, usize, usize) {
     let mut seen = HashSet::new();
     let (mut ends, mut both) = (0, 0);
-    let mut todo = vec![Vec::new()];
+    // Steps that were taken before, what was found behind them, and the one to take next.
+    let mut todo = vec![(Vec::new(), [true; 2], None)];
     let was = two_cards().sys();
-    while let Some(begin) = todo.pop() {
+    while let Some((begin, fresh, next)) = todo.pop() {
         let mut schedule = Schedule::new(cards);
-        for step in begin {
-            schedule.apply(step);
+        schedule.replay(&begin, fresh);
+        if let Some(next) = next {
+            schedule.apply(next);
         }
         loop {
             let choices = schedule.choices();
@@ -269,9 +287,8 @@ fn every_schedule(cards: [&'static str; 2]) -> (usize, usize, usize) {
                 break;
             };
             for other in others {
-                let mut begin = schedule.moves.clone();
-                begin.push(*other);
-                todo.push(begin);
+                let fresh = [0, 1].map(|i: usize| schedule.processes[i].fresh);
+                todo.push((schedule.moves.clone(), fresh, Some(*other)));
             }
             schedule.apply(*first);
         }
