@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 const DOCUMENT: &str = include_str!("../../docs/hardware.md");
 
-/// Words of the table at the head of the document, with whether each is a chained read.
+/// CommandWords of the table at the head of the document, with whether each is a chained read.
 fn listed() -> Vec<(u32, bool)> {
     let words: Vec<(u32, bool)> = DOCUMENT
         .lines()
@@ -27,12 +27,12 @@ fn listed() -> Vec<(u32, bool)> {
     words
 }
 
-type Words = Rc<RefCell<BTreeSet<u32>>>;
+type CommandWords = Rc<RefCell<BTreeSet<u32>>>;
 
 /// Notes every command word on its way to the card.
-struct Recorder(Words);
+struct WordRecorder(CommandWords);
 
-impl Intercept for Recorder {
+impl Intercept for WordRecorder {
     fn write(&mut self, card: &mut dyn CrSpace, at: CrOffset, value: u32) -> Result<(), CrError> {
         if at.0 == 0xF_0400 {
             self.0.borrow_mut().insert(value);
@@ -47,10 +47,10 @@ fn old(size: u32) -> Vec<u8> {
     flash
 }
 
-fn opened(chip: SimChip) -> (SimCard, Card, Words) {
+fn opened(chip: SimChip) -> (SimCard, Card, CommandWords) {
     let sim = sim_of(chip, &old(chip.size()));
-    let words = Words::default();
-    let space = intercepted(&sim, Recorder(Rc::clone(&words)));
+    let words = CommandWords::default();
+    let space = intercepted(&sim, WordRecorder(Rc::clone(&words)));
     let card = Card::open(space, sim.clock()).unwrap();
     (sim, card, words)
 }
