@@ -1,9 +1,11 @@
 //! Files beside images: card files, journals, the manifest of a backup, and JSON of arguments.
 
+use crate::flash::trace::Trace;
 use crate::host::fuzz_journal;
 use crate::image::{Contents, Identity, Recipe, Version, build};
-use crate::job::{Manifest, read_backup};
+use crate::job::{Manifest, read_backup, trace_replay, trace_show};
 use crate::sim::{CardSpec, Fault, SimCard};
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
@@ -31,6 +33,20 @@ pub fn card_file(data: &[u8]) {
 /// A file of a journal: what is decoded is encoded to an equal record.
 pub fn journal(data: &[u8]) {
     fuzz_journal(data);
+}
+
+/// A trace: the bytes of its file, and the text of one. What can be read is shown and replayed, and ends.
+pub fn trace(data: &[u8]) {
+    let packed = compress_to_vec(data, CompressionLevel::Fastest);
+    for file in [data, &packed] {
+        let Ok(trace) = Trace::read(file) else { continue };
+        let path = Path::new("trace");
+        let shown = trace_show(path, &trace, true);
+        assert_eq!(shown.lines.map(|lines| lines.len()), Some(trace.records.len()));
+        if let Ok(outcome) = trace_replay(path, &trace, &mut ()) {
+            assert!(outcome.progress.replayed <= outcome.progress.recorded);
+        }
+    }
 }
 
 /// `manifest.json` of a backup with these bytes, beside its files and one outside.

@@ -18,7 +18,7 @@ mod seeds;
 #[cfg(test)]
 mod tests;
 
-pub use files::{arguments_json, card_file, journal, manifest};
+pub use files::{arguments_json, card_file, journal, manifest, trace};
 pub use images::{archive, dump, image, ini, rom};
 pub use job::job;
 
@@ -40,6 +40,7 @@ pub const TARGETS: &[FuzzTarget] = &[
     ("card_file", card_file),
     ("journal", journal),
     ("manifest", manifest),
+    ("trace", trace),
     ("arguments_json", arguments_json),
     ("flint_line", flint_line),
     ("vfio_user", vfio_user),

@@ -63,6 +63,11 @@ fn the_corpus_of_journal_passes() {
 }
 
 #[test]
+fn the_corpus_of_trace_passes() {
+    replay("trace");
+}
+
+#[test]
 fn the_corpus_of_manifest_passes() {
     replay("manifest");
 }

@@ -6,7 +6,7 @@ use super::{
     UseId, VFIO_PCI, VfioCard, VfioError,
 };
 use crate::card::{CrSpace, HwKey};
-use crate::flash::trace::{Recorder, TraceMark};
+use crate::flash::trace::{TraceMark, TraceRecorder};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -45,7 +45,7 @@ pub struct BorrowOptions {
     /// The owner's key for a locked card.
     pub key: Option<HwKey>,
     /// Where accesses are recorded.
-    pub trace: Option<Recorder>,
+    pub trace: Option<TraceRecorder>,
 }
 
 /// How a borrowing ended.
@@ -69,7 +69,7 @@ struct Inner {
     warnings: Vec<String>,
     /// Numbers of semaphores of others that were freed.
     freed: Vec<u8>,
-    trace: Option<Recorder>,
+    trace: Option<TraceRecorder>,
 }
 
 /// A borrowed card. Clones refer to the same borrowing.
@@ -127,7 +127,7 @@ impl Borrowed {
         card: PciCard,
         mut lease: Lease,
         vfio: VfioCard,
-        trace: Option<Recorder>,
+        trace: Option<TraceRecorder>,
     ) -> Self {
         let warnings = lease.take_warnings();
         Self(Rc::new(RefCell::new(Inner {
@@ -231,7 +231,7 @@ impl Borrowed {
 }
 
 /// The bindings of a card that was taken.
-fn record_taken(trace: Option<&Recorder>, lease: &Lease) {
+fn record_taken(trace: Option<&TraceRecorder>, lease: &Lease) {
     let Some(trace) = trace else {
         return;
     };

@@ -5,7 +5,7 @@ use super::{CardSelector, HostReport, JobError};
 use crate::card::{
     Card, Clock, FirmwareState, Semaphore, SemaphoreState, Staleness, WATCH, WallClock,
 };
-use crate::flash::trace::Recorder;
+use crate::flash::trace::TraceRecorder;
 use crate::host::{BorrowOptions, Borrowed, Ending, Host, Mark};
 use crate::sim::SimCard;
 use std::path::Path;
@@ -29,7 +29,7 @@ pub struct Device {
     /// Where it is kept what this card has shown; `None` for a card without a serial number.
     pub(super) proofs: Option<ProofStore>,
     /// Where its accesses are recorded.
-    pub(super) trace: Option<Recorder>,
+    pub(super) trace: Option<TraceRecorder>,
 }
 
 /// Open what the user named. A real card is taken from its driver: an outage for who uses it.
@@ -125,7 +125,7 @@ impl Device {
     }
 
     /// Names the card in its trace. The first open counts.
-    fn recorded_by(&mut self, trace: Option<Recorder>) {
+    fn recorded_by(&mut self, trace: Option<TraceRecorder>) {
         if let Some(trace) = &trace {
             let runs = self.card.firmware() == FirmwareState::Runs;
             trace.describe(self.card.chip().name(), runs);

@@ -6,7 +6,7 @@ use super::readings::{UnsteadyRange, read_signatures, report, report_wavering, s
 use super::{Device, JobError};
 use crate::card::{Chip, RunningVersion};
 use crate::escape::ForeignText;
-use crate::flash::trace::{Recorder, TraceMark};
+use crate::flash::trace::{TraceMark, TraceRecorder};
 use crate::flash::{
     ChainVerdict, Events, Flash, FlashChip, FlashSource, Locked, Phase, Protection,
 };
@@ -85,7 +85,7 @@ pub(crate) struct CardFacts {
     /// What this card has shown before, when it has a serial number.
     pub(super) proofs: Option<ProofStore>,
     /// Where accesses are recorded.
-    pub(super) trace: Option<Recorder>,
+    pub(super) trace: Option<TraceRecorder>,
 }
 
 impl CardFacts {

@@ -103,6 +103,8 @@ mod serve;
 mod shape;
 mod support;
 mod sweep;
+#[cfg(debug_assertions)]
+mod traces;
 mod two_boot_roms;
 mod vfio_setup;
 mod witness;

@@ -37,7 +37,9 @@ pub(super) fn mlx4_brings_up_netdevs_with_the_macs_of_the_flash(
     let state = with_driver(host)?;
     let netdevs = state.netdevs();
     ensure!(!netdevs.is_empty(), "no netdevs");
-    let report = host.expect("query", 0)?;
+    let trace = "/tmp/query.trace.zst";
+    host.must(&format!("rm -f {trace}"))?;
+    let report = host.expect(&format!("--trace {trace} query"), 0)?;
     let macs = report.texts("/result/images/0/image/macs")?;
     let later = with_driver(host)?;
     for netdev in &netdevs {
@@ -46,7 +48,11 @@ pub(super) fn mlx4_brings_up_netdevs_with_the_macs_of_the_flash(
         ensure!(macs.contains(&mac), "{netdev} has {value}, the flash {macs:?}");
     }
     ensure!(state == later, "{}", state.differences(&later));
-    Ok(())
+    // What was recorded through VFIO replays, and names what happened to the driver.
+    host.expect(&format!("trace replay {trace}"), 0)?;
+    let shown = host.must(&format!("{} trace show {trace}", host.tool()))?;
+    shows(&shown, "unbound from mlx4_core")?;
+    shows(&shown, "bound to mlx4_core")
 }
 
 /// The driver's own test of its command interrupt: a NOP that completes by an event.

@@ -19,7 +19,7 @@ pub(super) enum DataWord {
 
 /// Follows the gateway's registers.
 #[derive(Debug)]
-pub(super) struct GatewayState {
+pub(super) struct GatewayView {
     address: u32,
     /// What data register 0 holds.
     holds: DataWord,
@@ -27,13 +27,13 @@ pub(super) struct GatewayState {
     next: Option<u32>,
 }
 
-impl Default for GatewayState {
+impl Default for GatewayView {
     fn default() -> Self {
         Self { address: 0, holds: DataWord::Other, next: None }
     }
 }
 
-impl GatewayState {
+impl GatewayView {
     /// A register was written.
     pub(super) fn write(&mut self, reg: Reg, value: u32) {
         match reg {
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn words_of_the_worked_trace_have_their_addresses() {
-        let mut state = GatewayState::default();
+        let mut state = GatewayView::default();
         assert_eq!(state.data(0), DataWord::Other);
         state.write(Reg::GatewayCommand, 0x409F_2215);
         assert_eq!([state.data(0), state.data(1)], [DataWord::Answer, DataWord::Other]);
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn what_is_programmed_is_no_answer_of_the_chip() {
-        let mut state = GatewayState::default();
+        let mut state = GatewayView::default();
         state.write(Reg::GatewayCommand, 0x4005_2215);
         state.write(Reg::GatewayData(0), 0xe41d_2ddd);
         assert_eq!(state.data(0), DataWord::Other);

@@ -7,6 +7,14 @@ use serde::{Deserialize, Serialize};
 
 /// Version of the format.
 pub const TRACE_FORMAT: u32 = 1;
+/// Accesses of one trace: a self-test of 2 MiB of flash has about 8 million.
+pub(super) const MOST_ACCESSES: u64 = 12 << 20;
+/// Its lines.
+pub(super) const MOST_RECORDS: u64 = MOST_ACCESSES + (1 << 20);
+/// Bytes of its text.
+pub(super) const LARGEST_TEXT: u64 = 512 << 20;
+/// Bytes of its file.
+pub const LARGEST_FILE: u64 = 64 << 20;
 /// First field of every trace.
 pub(super) const MAGIC: &str = "cx3flash-trace";
 

@@ -1,7 +1,9 @@
 //! Reads a trace. Whoever made the file: nothing in it takes more memory or time than the limits here.
 
-use super::format::{LineState, TraceHeader, TraceMark, TraceRecord, parse_header};
-use super::{LARGEST_TEXT, MOST_RECORDS, TRACE_FORMAT};
+use super::format::{
+    LARGEST_TEXT, LineState, MOST_RECORDS, TRACE_FORMAT, TraceHeader, TraceMark, TraceRecord,
+    parse_header,
+};
 use ruzstd::decoding::StreamingDecoder;
 use std::io::Read;
 

@@ -1,10 +1,10 @@
 //! Records every access to a card, and what happens around it.
 
-use super::contents::{DataWord, GatewayState};
+use super::contents::{DataWord, GatewayView};
 use super::format::{
-    LineState, TraceAccess, TraceHeader, TraceMark, TraceOp, TraceRecord, TraceValue, header_line,
+    LARGEST_TEXT, LineState, MOST_ACCESSES, TraceAccess, TraceHeader, TraceMark, TraceOp,
+    TraceRecord, TraceValue, header_line,
 };
-use super::{LARGEST_TEXT, MOST_ACCESSES};
 use crate::card::{
     BAD_ACCESS, BarAccess, Clock, CrError, CrOffset, CrSpace, Reg, RunningVersion, WallClock,
 };
@@ -39,7 +39,7 @@ pub type Structure = fn(&SeenFlash) -> BTreeMap<u32, u32>;
 
 /// Where a trace is written; clones are the same recording.
 #[derive(Clone)]
-pub struct Recorder(Rc<RefCell<Recording>>);
+pub struct TraceRecorder(Rc<RefCell<Recording>>);
 
 struct Recording {
     header: TraceHeader,
@@ -58,19 +58,19 @@ struct Recording {
     full: bool,
     ended: bool,
     numbers: HashMap<u32, u32>,
-    gateway: GatewayState,
+    gateway: GatewayView,
     flash: SeenFlash,
     /// The registers of the running version, as read last.
     version: [u32; 2],
 }
 
-impl std::fmt::Debug for Recorder {
+impl std::fmt::Debug for TraceRecorder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Recorder")
+        f.write_str("TraceRecorder")
     }
 }
 
-impl Recorder {
+impl TraceRecorder {
     pub fn new(header: TraceHeader, sink: Box<dyn Write>, structure: Structure) -> Self {
         let clock: Rc<dyn Clock> = Rc::new(WallClock::default());
         Self(Rc::new(RefCell::new(Recording {
@@ -89,7 +89,7 @@ impl Recorder {
             full: false,
             ended: false,
             numbers: HashMap::new(),
-            gateway: GatewayState::default(),
+            gateway: GatewayView::default(),
             flash: SeenFlash::new(),
             version: [0; 2],
         })))
@@ -243,7 +243,7 @@ impl Recording {
         }
         let value = match data {
             DataWord::Answer => return TraceValue::Clear(word),
-            // Blank flash, padding, and what a failed read returns: nobody's.
+            // Blank flash, padding, and what a failed read returns belong to no card.
             _ if matches!(word, 0 | u32::MAX | BAD_ACCESS | LOCKED) => TraceValue::Clear(word),
             _ => TraceValue::Masked(self.number(word)),
         };
@@ -277,7 +277,7 @@ impl Drop for Recording {
 
 struct TracedSpace {
     inner: Box<dyn CrSpace>,
-    recorder: Recorder,
+    recorder: TraceRecorder,
 }
 
 impl TracedSpace {

@@ -4,7 +4,7 @@
 //! often a register is polled depends on the host. Words that the trace does not hold are made up
 //! ([`stand_in`]), equal ones equal.
 
-use super::contents::{DataWord, GatewayState};
+use super::contents::{DataWord, GatewayView};
 use super::format::{TraceAccess, TraceMark, TraceOp, TraceRecord, TraceValue};
 use super::reader::Trace;
 use crate::card::{BarAccess, Clock, CrError, CrOffset, CrSpace, Reg};
@@ -65,7 +65,7 @@ struct Player {
     posted: bool,
     transport: Option<BarAccess>,
     since_reset: Duration,
-    gateway: GatewayState,
+    gateway: GatewayView,
     /// By address: number of the word as it was read first, and what stands for it.
     flash: HashMap<u32, (u32, u32)>,
     /// The last access of each kind of question, and its answer.
@@ -84,7 +84,7 @@ impl ReplayedCard {
             posted: true,
             transport: None,
             since_reset: Duration::ZERO,
-            gateway: GatewayState::default(),
+            gateway: GatewayView::default(),
             flash: HashMap::new(),
             last: None,
             skipped: 0,
@@ -151,7 +151,7 @@ impl ReplayedCard {
     /// not hold.
     pub fn flash(&self) -> Vec<(u32, u32)> {
         let player = self.0.borrow();
-        let mut gateway = GatewayState::default();
+        let mut gateway = GatewayView::default();
         let mut words = HashMap::new();
         for access in &player.accesses {
             let Some(reg) = Reg::at(CrOffset(access.at)) else { continue };
@@ -263,7 +263,7 @@ impl Player {
                 && let Some((.., answer)) = self.last
             {
                 self.extra += 1;
-                self.time += 1;
+                self.time = self.time.saturating_add(1);
                 return Ok(answer);
             }
             return Err(self.diverge(op, at, None));

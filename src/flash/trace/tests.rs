@@ -41,8 +41,8 @@ fn header() -> TraceHeader {
     TraceHeader { format: TRACE_FORMAT, command: "query".into(), ..TraceHeader::default() }
 }
 
-fn recorder(sink: &Shared) -> (Recorder, Box<dyn CrSpace>) {
-    let recorder = Recorder::new(header(), Box::new(sink.clone()), |_| BTreeMap::new());
+fn recorder(sink: &Shared) -> (TraceRecorder, Box<dyn CrSpace>) {
+    let recorder = TraceRecorder::new(header(), Box::new(sink.clone()), |_| BTreeMap::new());
     let clock: Rc<dyn Clock> = Rc::new(WallClock::default());
     let space = recorder.open(Box::new(Counting(0)), &clock, true, false);
     (recorder, space)
@@ -155,7 +155,7 @@ fn a_disk_that_is_full_ends_the_trace_and_not_the_job() {
             Ok(())
         }
     }
-    let recorder = Recorder::new(header(), Box::new(Full), |_| BTreeMap::new());
+    let recorder = TraceRecorder::new(header(), Box::new(Full), |_| BTreeMap::new());
     let clock: Rc<dyn Clock> = Rc::new(WallClock::default());
     let mut space = recorder.open(Box::new(Counting(0)), &clock, true, false);
     for _ in 0..20_000 {

@@ -1,7 +1,7 @@
 //! `trace replay` and `trace diff`: the recorded command once more, on the card of the trace and on a
 //! simulated one.
 
-use super::TraceFile;
+use super::file::TraceFile;
 use crate::card::{Card, CrOffset, Reg};
 use crate::flash::trace::{
     Divergence, ReplayProgress, ReplayedCard, Trace, TraceComparison, TraceHeader, TraceMark,

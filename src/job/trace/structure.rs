@@ -46,7 +46,7 @@ const INI: &str = "[PS_INFO]\nName = xxxx\nDescription = xxxx\n";
 /// Stands for text.
 const TEXT: u32 = u32::from_be_bytes(*b"xxxx");
 
-/// Words by flash address that stand for those of the flash as it was read.
+/// StandIns by flash address that stand for those of the flash as it was read.
 pub(super) fn structure(seen: &SeenFlash) -> BTreeMap<u32, u32> {
     let mut real = flash_of(seen, |_, word| word);
     let mut shown =
@@ -55,7 +55,7 @@ pub(super) fn structure(seen: &SeenFlash) -> BTreeMap<u32, u32> {
     let size = (real.len() as u32).next_power_of_two().clamp(1 << 20, LARGEST_FLASH) as usize;
     real.resize(size, 0xFF);
     shown.resize(size, 0xFF);
-    let mut words = Words { seen, real, shown, set: BTreeMap::new() };
+    let mut words = StandIns { seen, real, shown, set: BTreeMap::new() };
     let mut source = words.real.as_slice();
     for start in scan(&mut source).unwrap_or_default() {
         match walked(&words.real, start) {
@@ -89,7 +89,7 @@ fn flash_of(seen: &SeenFlash, word: impl Fn(u32, u32) -> u32) -> Vec<u8> {
     flash
 }
 
-struct Words<'s> {
+struct StandIns<'s> {
     seen: &'s SeenFlash,
     real: Vec<u8>,
     /// What a replay will read.
@@ -97,7 +97,7 @@ struct Words<'s> {
     set: BTreeMap<u32, u32>,
 }
 
-impl Words<'_> {
+impl StandIns<'_> {
     fn signature(&mut self, start: FlashAddr) {
         for n in 0..4 {
             let at = start.0.saturating_add(4 * n);

@@ -1,0 +1,269 @@
+//! `--trace` and `trace`: what is in a trace, what is not, and what it replays.
+
+use crate::support::cli::{CliRun, Sandbox};
+use ruzstd::decoding::StreamingDecoder;
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// Bytes of one trace of the tree.
+const LARGEST: u64 = 64 << 10;
+
+/// The text of a trace.
+fn text_of(mut file: &[u8]) -> String {
+    let mut text = String::new();
+    while !file.is_empty() {
+        let mut frame = StreamingDecoder::new(file).unwrap();
+        frame.read_to_string(&mut text).unwrap();
+        file = frame.into_inner();
+    }
+    text
+}
+
+fn trace_of(text: &str) -> Vec<u8> {
+    compress_to_vec(text.as_bytes(), CompressionLevel::Fastest)
+}
+
+/// Runs a command on the card of the sandbox with a trace.
+fn traced(bench: &Sandbox, file: &str, command: &[&str]) -> CliRun {
+    let _ = fs::remove_file(bench.path(file));
+    bench.card(&[&["--trace", file], command].concat())
+}
+
+/// Every command with its cards, by the name of the trace in the tree.
+fn recorded(bench: &Sandbox) -> Vec<(String, Vec<u8>)> {
+    let mut traces = Vec::new();
+    bench.run(&["sim", "create", "blank.cx3", "--blank"]).exits(0);
+    for (card, name) in [("card.cx3", "valid"), ("blank.cx3", "recovery")] {
+        bench.run(&["-d", &format!("sim:{card}"), "--trace", "t", "query"]);
+        traces.push((format!("query-{name}.trace.zst"), bench.read("t")));
+        fs::remove_file(bench.path("t")).unwrap();
+    }
+    for command in ["verify", "doctor"] {
+        bench.run(&["-d", "sim:blank.cx3", "--trace", "t", command]);
+        traces.push((format!("{command}-recovery.trace.zst"), bench.read("t")));
+        fs::remove_file(bench.path("t")).unwrap();
+    }
+    traces
+}
+
+fn tree() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/traces")
+}
+
+#[test]
+fn every_trace_of_the_tree_replays() {
+    let bench = Sandbox::owner();
+    if std::env::var_os("CX3FLASH_BLESS").is_some() {
+        fs::create_dir_all(tree()).unwrap();
+        for (name, bytes) in recorded(&bench) {
+            fs::write(tree().join(name), bytes).unwrap();
+        }
+    }
+    let mut traces = 0;
+    for entry in fs::read_dir(tree()).unwrap() {
+        let entry = entry.unwrap();
+        let size = entry.metadata().unwrap().len();
+        assert!(size <= LARGEST, "{:?} has {size} bytes", entry.file_name());
+        let path = entry.path();
+        let ran = bench.run(&["--json", "trace", "replay", path.to_str().unwrap()]).exits(0);
+        let document = ran.json();
+        let progress = &document["result"]["progress"];
+        assert_eq!(progress["replayed"], progress["recorded"], "{path:?}");
+        traces += 1;
+    }
+    assert!(traces >= 4, "{traces} traces");
+}
+
+#[test]
+fn what_is_recorded_now_replays_and_agrees_with_the_simulated_card() {
+    for bench in [Sandbox::owner(), Sandbox::pro()] {
+        for command in ["query", "verify", "doctor"] {
+            traced(&bench, "t", &[command]).exits(0);
+            bench.run(&["trace", "replay", "t"]).exits(0).prints("replayed");
+            let ran = bench.run(&["--json", "trace", "diff", "t"]).exits(0);
+            assert_eq!(ran.json()["result"]["comparison"]["count"], 0, "{command}");
+        }
+    }
+}
+
+#[test]
+fn a_trace_of_a_damaged_image_replays_as_damaged() {
+    let bench = Sandbox::owner();
+    let mut card = bench.read("card.cx3");
+    let middle = crate::support::cli::FLASH_AT + 0x4_0000;
+    card[middle] ^= 1;
+    bench.write("card.cx3", &card);
+    traced(&bench, "t", &["verify"]).exits(1);
+    bench.run(&["trace", "replay", "t"]).exits(0).prints("wrong CRC");
+}
+
+/// Every form in which eight or six bytes could stand in a text or a file.
+fn forms(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let reversed: Vec<u8> = bytes.iter().rev().copied().collect();
+    let swapped: Vec<u8> = bytes.chunks(4).flat_map(|word| word.iter().rev().copied()).collect();
+    [bytes.to_vec(), reversed, swapped]
+        .into_iter()
+        .flat_map(|bytes| {
+            let hex = |separator: &str| {
+                let digits: Vec<String> = bytes.iter().map(|b| format!("{b:02x}")).collect();
+                digits.join(separator).into_bytes()
+            };
+            [hex(""), hex(":"), hex("-"), hex(" "), bytes]
+        })
+        .collect()
+}
+
+#[test]
+fn a_trace_holds_no_secret_in_any_byte_order() {
+    let guid = 0x7a3c_91e5_b2d4_6f08_u64.to_be_bytes();
+    let mac = 0x7a3c_91b6_d4f1_u64.to_be_bytes();
+    let vsd = b"rack 7 of Example AG";
+    let rom_text = b"license key 9f-31-c4";
+    let key = 0x8b1d_f3a6_52c7_e049_u64;
+    let bench = Sandbox::new();
+    let mut rom = cx3flash::image::RomRecipe::pxe((3, 4, 752), 0x1003, 0x1000).build().unwrap();
+    rom[0x400..0x400 + rom_text.len()].copy_from_slice(rom_text);
+    let image = cx3flash::image::build(&cx3flash::image::Recipe {
+        rom: Some(rom),
+        vsd: Some(String::from_utf8(vsd.to_vec()).unwrap()),
+        hw_access_key: Some(key),
+        guids: Some([0, 1, 2, 3].map(|n| cx3flash::image::Guid(u64::from_be_bytes(guid) + n))),
+        macs: [0, 1].map(|n| cx3flash::image::Mac(u64::from_be_bytes(mac) + n)),
+        ..cx3flash::image::Recipe::mcx311a_2_35_5100()
+    });
+    bench.write("i.bin", &image.unwrap());
+    bench.run(&["sim", "create", "card.cx3", "--image", "i.bin"]).exits(0);
+    bench.run(&["sim", "image", "new.bin", "--like", "mcx311a-2.42.5000"]).exits(0);
+    bench.write("key", b"8b1df3a652c7e049");
+    let identity = ["identity", "set", "--mac", "7a3c91b6d4f5", "--yes", "--backup-dir", "b"];
+    let commands: [&[&str]; 8] = [
+        &["query", "--full"],
+        &["verify"],
+        &["doctor"],
+        &["flash", "read", "dump"],
+        &["config", "query"],
+        &["--key-file", "key", "query"],
+        &["burn", "new.bin", "--yes", "--backup-dir", "b"],
+        &identity,
+    ];
+    let mut secrets: Vec<Vec<u8>> = Vec::new();
+    // The halves of a word are in themselves what a register shows.
+    for secret in [&guid[..], &guid[..4], &guid[4..], &mac[2..], &mac[4..], &key.to_be_bytes()] {
+        secrets.extend(forms(secret));
+    }
+    for text in [&vsd[..], &rom_text[..]] {
+        secrets.extend(text.chunks(4).filter(|c| c.len() == 4).flat_map(forms));
+        secrets.push(text.to_vec());
+    }
+    for command in commands {
+        let ran = traced(&bench, "t", command);
+        assert!(ran.code == 0 || command[0] == "config", "{command:?}: {}", ran.stderr);
+        let file = bench.read("t");
+        let text = text_of(&file).to_lowercase();
+        for secret in &secrets {
+            let found = |place: &[u8]| place.windows(secret.len()).any(|part| part == secret);
+            // Four raw bytes may stand in compressed bytes by chance.
+            assert!(!found(text.as_bytes()), "{command:?}: {secret:02x?}");
+            assert!(secret.len() < 8 || !found(&file), "{command:?}: {secret:02x?}");
+        }
+    }
+}
+
+#[test]
+fn a_report_contains_the_trace_also_when_no_file_was_named() {
+    let bench = Sandbox::owner();
+    bench.card(&["--report", "r", "verify"]).exits(0);
+    let entry = fs::read_dir(bench.path("r")).unwrap().next().unwrap().unwrap();
+    let archive = flate2::read::GzDecoder::new(fs::File::open(entry.path()).unwrap());
+    let mut tar = tar::Archive::new(archive);
+    let mut trace = Vec::new();
+    for entry in tar.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        if entry.path().unwrap().ends_with("trace.zst") {
+            entry.read_to_end(&mut trace).unwrap();
+        }
+    }
+    bench.write("t", &trace);
+    bench.run(&["trace", "replay", "t"]).exits(0);
+}
+
+#[test]
+fn a_trace_is_private_new_and_of_a_card_only() {
+    let bench = Sandbox::owner();
+    traced(&bench, "t", &["query"]).exits(0);
+    assert_eq!(fs::metadata(bench.path("t")).unwrap().permissions().mode() & 0o777, 0o600);
+    let before = bench.read("t");
+    bench.card(&["--trace", "t", "query"]).exits(1);
+    assert_eq!(bench.read("t"), before);
+    bench.run(&["--trace", "u", "query", "new.bin"]).exits(64).reports("--trace needs a command");
+    bench.run(&["-d", "sim:none.cx3", "--trace", "u", "query"]).exits(3);
+    assert!(!bench.path("u").exists());
+    let ran = bench.run(&["-d", "sim:card.cx3", "--json", "--trace", "u", "query"]).exits(0);
+    assert!(ran.json()["trace"]["path"].as_str().unwrap().ends_with('u'));
+    bench.run(&["--trace", "v", "-d", "sim:card.cx3", "flint", "q"]).exits(0);
+    bench.run(&["trace", "show", "v"]).exits(0).prints("flint");
+}
+
+#[test]
+fn a_trace_of_a_job_that_fails_can_be_read() {
+    let bench = Sandbox::owner();
+    let fault = r#"{"fault":"removed","after":4000}"#;
+    bench.run(&["sim", "fault", "card.cx3", fault]).exits(0);
+    let ran = traced(&bench, "t", &["verify"]);
+    assert_ne!(ran.code, 0);
+    let shown = bench.run(&["--json", "trace", "show", "t"]).exits(0).json();
+    assert_eq!(shown["result"]["command_exit"], ran.code);
+    assert!(shown["result"]["accesses"].as_u64().unwrap() > 3000);
+}
+
+#[test]
+fn a_trace_that_is_cut_short_is_an_error_that_names_how_far_it_goes() {
+    let bench = Sandbox::owner();
+    traced(&bench, "t", &["verify"]).exits(0);
+    let whole = bench.read("t");
+    bench.write("cut", &whole[..whole.len() / 2]);
+    let shown = bench.run(&["--json", "trace", "show", "cut"]).exits(1).json();
+    assert_eq!(shown["error"]["code"], "trace_cut");
+    let accesses = shown["result"]["accesses"].as_u64().unwrap();
+    assert!(accesses > 1000, "{accesses}");
+    let message = shown["error"]["message"].as_str().unwrap();
+    assert!(message.contains(&format!("ends after {accesses} accesses")), "{message}");
+    for command in ["replay", "diff"] {
+        bench.run(&["trace", command, "cut"]).exits(1).reports("ends after");
+    }
+}
+
+#[test]
+fn what_is_no_trace_is_refused() {
+    let bench = Sandbox::owner();
+    bench.write("other", &trace_of("{\"trace\":\"cx3flash-trace\",\"header\":{\"format\":99}}\n"));
+    bench.run(&["trace", "show", "other"]).exits(1).reports("format 99");
+    bench.run(&["trace", "show", "new.bin"]).exits(1).reports("not a trace").one_clear_line();
+    bench.run(&["trace", "show", "."]).exits(1);
+    bench.run(&["trace", "show", "none"]).exits(1);
+    traced(&bench, "t", &["flash", "info"]).exits(0);
+    bench.run(&["trace", "replay", "t"]).exits(1).reports("flash info");
+}
+
+#[test]
+fn an_access_that_the_card_was_never_asked_is_named() {
+    let bench = Sandbox::owner();
+    traced(&bench, "t", &["query"]).exits(0);
+    let text = text_of(&bench.read("t"));
+    // The program reads another address now.
+    let other = text.replacen("\"w\",\"f0404\",\"00000010\"", "\"w\",\"f0404\",\"00000090\"", 1);
+    assert_ne!(other, text);
+    bench.write("u", &trace_of(&other));
+    let ran = bench.run(&["--json", "trace", "replay", "u"]).exits(1).json();
+    assert_eq!(ran["error"]["code"], "trace_diverges");
+    let divergence = &ran["result"]["progress"]["divergence"];
+    assert!(divergence["access"].as_u64().unwrap() > 10, "{divergence}");
+    assert!(divergence["asked"].as_str().unwrap().contains("00000010"), "{divergence}");
+    assert!(divergence["recorded"].as_str().unwrap().contains("00000090"), "{divergence}");
+    let ran = bench.run(&["--json", "trace", "diff", "u"]).exits(1).json();
+    assert_eq!(ran["error"]["code"], "trace_differs");
+    assert_eq!(ran["result"]["comparison"]["differences"][0]["kind"], "value");
+}
