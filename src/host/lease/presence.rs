@@ -156,6 +156,8 @@ impl Fit {
                 (true, false) if same_boot => Self::Possible,
                 _ => Self::Serial,
             }),
+            // Within a boot a card changes its address only by hand, and then its serial number counts.
+            _ if same_boot && !here => None,
             Some(_) if record.serial.is_some() && !recovery => {
                 (in_slot && same_board && may_have_changed(record)).then_some(Self::Possible)
             }
