@@ -105,7 +105,7 @@ fn a_failure_keeps_its_exit_code_when_stdout_is_full() {
 fn options_without_a_command_are_refused_in_one_line() {
     let bench = Sandbox::new();
     let ran = bench.run(&["-d", "sim:card.cx3"]).exits(64);
-    assert_eq!(ran.stderr, "error: name a command\nhint: cx3flash --help\n");
+    assert_eq!(ran.stderr, "error: name a command\nhint: see what it takes: cx3flash --help\n");
 }
 
 #[test]
