@@ -56,6 +56,7 @@ pub(super) enum Opcode {
     WriteStatus = 0x01,
     PageProgram = 0x02,
     Read = 0x03,
+    WriteDisable = 0x04,
     ReadStatus = 0x05,
     WriteEnable = 0x06,
     Erase4K = 0x20,
@@ -95,6 +96,11 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
+    /// This block as it is, blank or not.
+    pub(super) fn of_block(at: u32, block: [u8; BLOCK]) -> Self {
+        Self { at, blocks: vec![block] }
+    }
+
     /// Cuts bytes inside one page into pieces, blank pieces at both ends left out; `None` when
     /// nothing is left.
     pub(super) fn of(at: u32, data: &[u8]) -> Result<Option<Self>, FlashError> {
@@ -318,6 +324,11 @@ impl<'c> FlashGateway<'c> {
     /// Sets the write-enable latch.
     pub(super) fn write_enable(&mut self) -> Result<(), FlashError> {
         self.no_data(Opcode::WriteEnable)
+    }
+
+    /// Clears the write-enable latch.
+    pub(super) fn write_disable(&mut self) -> Result<(), FlashError> {
+        self.no_data(Opcode::WriteDisable)
     }
 
     /// Writes status register 1, and the second one where its value is given; the latch must be set.

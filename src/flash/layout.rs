@@ -53,7 +53,8 @@ fn micros_option<S: Serializer>(time: &Option<Duration>, serializer: S) -> Resul
 
 impl Geometry {
     /// Typical time of an erase, `None` when the chip has none of this size.
-    pub(super) fn erase_time(&self, size: EraseSize) -> Option<Duration> {
+    /// Typical time of an erase; `None` = the chip has none of this size.
+    pub fn erase_time(&self, size: EraseSize) -> Option<Duration> {
         match size {
             EraseSize::K4 => self.erase_4k,
             EraseSize::K64 => self.erase_64k,

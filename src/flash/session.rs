@@ -164,13 +164,18 @@ impl<'c> FlashSession<'c> {
 
     /// Waits for the work that was just started. True = it was done: the end of an erase or program
     /// clears the latch, and a command that did not arrive leaves it set.
-    fn finish(&mut self, at: u32, work: ChipWork) -> Result<bool, FlashError> {
+    pub(super) fn finish(&mut self, at: u32, work: ChipWork) -> Result<bool, FlashError> {
         let status = until_chip_idle(&mut self.gateway, at, work)?;
         self.working = false;
         if status & WEL != 0 {
             tracing::warn!(at, status, "the write-enable latch is still set");
         }
         Ok(status & WEL == 0)
+    }
+
+    /// Something mutating is about to be sent.
+    pub(super) fn begin_work(&mut self) {
+        self.working = true;
     }
 
     pub(super) fn erase(&mut self, at: FlashAddr, size: EraseSize) -> Result<(), FlashError> {

@@ -137,6 +137,10 @@ pub struct Written<'c>(PlanRun<'c>);
 pub struct Verified<'c>(PlanRun<'c>);
 
 impl<'c> Locked<'c> {
+    pub(super) fn session(&mut self) -> &mut FlashSession<'c> {
+        &mut self.0
+    }
+
     pub fn chip(&self) -> &FlashChip {
         &self.0.chip
     }

@@ -237,6 +237,7 @@ impl Burn<'_, '_> {
     fn write(self, file: &ImageFile) -> FlintResult {
         let lines = (!self.line.has("silent")).then_some(ProgressLines::BURN);
         let options = BurnOptions {
+            rewrite: false,
             change_psid: self.psid,
             rom: self.line.has("use_image_rom").then_some(RomChoice::Image),
             identity: self.change,

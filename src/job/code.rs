@@ -235,6 +235,8 @@ pub enum Code {
     /// `selftest`: this card does not do what is assumed of it; a job that needs it is refused.
     Contradicted,
     CardImageNotValid,
+    /// `selftest --expendable`: another card has this serial number.
+    OtherSerial,
     /// A check of `doctor` fails.
     Unhealthy,
     /// No image can be built from a description.
@@ -379,6 +381,7 @@ impl Code {
             | Self::RunningImageDamaged
             | Self::NvRefused
             | Self::JournalOwed
+            | Self::OtherSerial
             | Self::PortRemovesCard => Exit::Refused,
             Self::NoIommu
             | Self::HostNotReady

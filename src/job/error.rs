@@ -150,6 +150,9 @@ pub enum JobError {
         /// What runs instead.
         running: String,
     },
+    /// Another card than the one that its owner named as expendable.
+    #[error("the card's serial number is {found}, not {named}; nothing was changed")]
+    OtherSerial { named: String, found: String },
     /// The port above the card could remove the card at a reset.
     #[error("the card is not reset while it is borrowed: {why}")]
     PortRemovesCard { why: String },

@@ -83,7 +83,7 @@ pub use rom::{RomOutcome, rom_info, rom_info_file, rom_read, rom_read_image};
 pub use run::{Confirm, PlanOutcome, StopReport, WriteOutcome, plan, write, write_reporting};
 pub use selector::CardSelector;
 pub use selftest::{
-    DriverFacts, Figure, FigureValue, SelftestOutcome, SelftestRequest, StageId, StageReport,
+    DriverFacts, Expendable, Figure, FigureValue, SelftestOutcome, SelftestRequest, StageId, StageReport,
     StageResult, selftest, selftest_unopened,
 };
 pub use session::{CardDescription, CardReport};

@@ -102,6 +102,7 @@ impl JobError {
             Self::ReadingsDiffer => Code::ReadingsDiffer,
             Self::NotActivated { .. } => Code::ActivateFailed,
             Self::PortRemovesCard { .. } => Code::PortRemovesCard,
+            Self::OtherSerial { .. } => Code::OtherSerial,
             Self::InUse { .. } => Code::InUse,
             Self::Nv(error) => nv(error),
         }

@@ -286,7 +286,7 @@ fn serial_of(image: &Image) -> Option<u64> {
 
 /// A pass stopped. What is left is read again where the session could not, or found nothing that
 /// boots: no single reading decides that.
-fn left_behind(device: &mut Device, mut stopped: Stopped, probe: &LeftProbe) -> Stopped {
+pub(super) fn left_behind(device: &mut Device, mut stopped: Stopped, probe: &LeftProbe) -> Stopped {
     let mut untouched = false;
     if stopped.touched && !stopped.boots.is_image() {
         let left = probe.settled(device);

@@ -51,7 +51,7 @@ pub(super) fn decide_one(card: &CardSnapshot, request: PlanRequest<'_>) -> Plan 
     checks.add(CheckId::Silicon, base.map(|base| silicon(card, &request, base)));
     let own_base = matches!(request.base, Base::Own);
     let result = result(&mut checks, base, active, identity.as_ref(), request);
-    place(checks, card, own_base, base, result)
+    place(checks, card, own_base, base, result, request.options.rewrite)
 }
 
 /// The card's identity with the requested change, in words too.
@@ -158,6 +158,7 @@ fn place(
     own_base: bool,
     base: Option<&Contents>,
     result: Option<Contents>,
+    rewrite: bool,
 ) -> Plan {
     let booted = card.active();
     let active = booted.map(|a| a.slot);
@@ -174,9 +175,10 @@ fn place(
         return Plan::of(checks, own, None, None);
     };
     let layout = image.image().layout;
-    let present = card.bootable().find(|f| result.is_some() && is(f, image)).map(|f| f.start);
+    let present = card.bootable().find(|f| !rewrite && result.is_some() && is(f, image));
+    let present = present.map(|f| f.start);
     let start = present.unwrap_or_else(|| other_start(layout, active));
-    let placement = Placement::new(card, own, image, start);
+    let placement = Placement::new(card, own, image, start).rewriting(rewrite);
     let passes = placement.plan(&mut checks, result.is_some(), active, present.is_some());
     let failsafe = layout != Layout::NonFailsafe;
     let keeps = active.filter(|f| failsafe && f.start != start);

@@ -42,6 +42,8 @@ pub(super) struct Placement<'a> {
     start: FlashAddr,
     map: AddressMap,
     nv: NvGeometry,
+    /// Bytes that are erased before they are written, whatever they read as.
+    unsteady: Vec<Range<u32>>,
     /// The configuration areas; `None` when they have no place on this flash.
     guarded: Option<Vec<Range<u32>>>,
 }
@@ -64,9 +66,18 @@ impl<'a> Placement<'a> {
             image,
             start,
             map: AddressMap::on_flash(layout, start),
+            unsteady: card.wavering.clone(),
             nv,
             guarded: nv.guarded(layout, card.flash_chip.geometry.size),
         }
+    }
+
+    /// The same; with `all`, every byte is erased and written, also one that is right already.
+    pub(super) fn rewriting(mut self, all: bool) -> Self {
+        if all {
+            self.unsteady = std::iter::once(0..self.card.flash_chip.geometry.size).collect();
+        }
+        self
     }
 
     /// Checks that the image may go here, and makes the pass that writes it when it is `ready`.
@@ -133,7 +144,7 @@ impl<'a> Placement<'a> {
     }
 
     /// The context of a pass: the other half and the configuration area are protected.
-    fn context(&self) -> PassContext<'a> {
+    fn context(&self) -> PassContext<'_> {
         let size = self.card.flash_chip.geometry.size;
         let mut protected = self.guarded.clone().unwrap_or_default();
         let mut disposable = Vec::new();
@@ -150,7 +161,7 @@ impl<'a> Placement<'a> {
             geometry: &self.card.flash_chip.geometry,
             protected,
             disposable,
-            wavering: &self.card.wavering,
+            wavering: &self.unsteady,
         }
     }
 }

@@ -15,6 +15,8 @@ pub struct BurnOptions {
     pub allow_older: bool,
     /// `--expect`: SHA-256 of the image file, lower-case hex.
     pub expect: Option<String>,
+    /// Write the image although the card holds it already: the self-test of an expendable card.
+    pub rewrite: bool,
     /// Parts of the identity that change.
     pub identity: IdentityChange,
 }

@@ -269,8 +269,12 @@ pub struct SelftestArgs {
     /// Reset the card as well, and see whether it loads its firmware
     #[arg(long)]
     pub reset: bool,
+    /// Erase and program as well, on a card that may be lost: its serial number, from the vital product data or
+    /// from configuration space. A backup is made first
+    #[arg(long, value_name = "SERIAL")]
+    pub expendable: Option<String>,
     #[command(flatten)]
-    pub confirm: ConfirmArgs,
+    pub write: WriteArgs,
 }
 
 #[derive(Args, Debug)]

@@ -1,21 +1,27 @@
 //! `selftest`: what this program assumes of a card, tested on the card at hand.
 
-use super::{CommandError, Ctx, Ran};
+use super::{CommandError, Ctx, Ran, backup_dir};
 use crate::cli::args::SelftestArgs;
 use crate::cli::failure::Failure;
 use crate::cli::json;
 use crate::cli::text;
+use crate::host::KernelLog;
 use crate::job::{
-    self, CardSelector, Code, DriverFacts, SelftestOutcome, SelftestRequest, StageId,
+    self, CardSelector, Code, DriverFacts, Expendable, SelftestOutcome, SelftestRequest, StageId,
 };
 
 pub(super) fn run(ctx: &mut Ctx<'_>, args: &SelftestArgs) -> Ran {
     let name = ctx.card()?;
     let driver = DriverFacts::read(&name, &ctx.host)?;
-    ctx.out.text(&text::selftest_plan(args.reset));
-    if !ctx.confirm(args.confirm.yes, "Test this card?") {
+    let dir = backup_dir(args.write.backup_dir.clone());
+    let serial = args.expendable.as_deref();
+    let expendable = serial.map(|serial| Expendable { serial, backup_dir: &dir });
+    expendable.map_or(Ok(()), |expendable| expendable.check(&driver))?;
+    ctx.out.text(&text::selftest_plan(args.reset, serial.is_some()));
+    if !ctx.confirm(args.write.confirm.yes, "Test this card?") {
         return Err(ctx.declined().into());
     }
+    let log = KernelLog::open(&ctx.host);
     let mut device = match ctx.open() {
         Err(CommandError::Job(error)) => match job::selftest_unopened(driver, &error) {
             Some(outcome) => return show(ctx, &name, &outcome),
@@ -23,10 +29,11 @@ pub(super) fn run(ctx: &mut Ctx<'_>, args: &SelftestArgs) -> Ran {
         },
         opened => opened?,
     };
-    let request = SelftestRequest { tools_interface: args.tools_interface, reset: args.reset };
+    let (tools_interface, reset) = (args.tools_interface, args.reset);
+    let request = SelftestRequest { tools_interface, reset, expendable };
     let mut progress = ctx.progress();
     let mut known = None;
-    let ended = job::selftest(&mut device, driver, request, &mut progress, &mut known);
+    let ended = job::selftest(&mut device, driver, request, log, &mut progress, &mut known);
     drop(progress);
     ctx.result = known.as_ref().map(json::result);
     if ended.is_err()

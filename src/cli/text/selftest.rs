@@ -10,13 +10,20 @@ const RESULT: usize = 13;
 const NAME: usize = 16;
 
 /// What the test does, before the question.
-pub(in crate::cli) fn selftest_plan(reset: bool) -> Page {
+pub(in crate::cli) fn selftest_plan(reset: bool, expendable: bool) -> Page {
     let mut out = Page::default();
     out.push_str(
         "The self-test takes the card from its driver: its network is down until it ends.\n\
          Opening and closing the card through VFIO reset it. Gateway and semaphore\n\
-         registers are written. The flash is read, never erased or programmed.\n",
+         registers are written.\n",
     );
+    out.push_str(match expendable {
+        true => {
+            "A backup is made. Then flash is ERASED AND PROGRAMMED, and the image is written\n\
+             again: a card that fails meanwhile may be lost.\n"
+        }
+        false => "The flash is read, never erased or programmed.\n",
+    });
     if reset {
         out.push_str("The card is also reset through its software reset register.\n");
     }
@@ -27,6 +34,9 @@ pub(in crate::cli) fn selftest(outcome: &SelftestOutcome) -> Page {
     let mut out = Page::default();
     for stage in &outcome.stages {
         line(stage, &mut out);
+    }
+    if let Some(backup) = &outcome.backup {
+        out.line(format_args!("backup: {}", crate::escape::path(backup)));
     }
     if let Some(record) = &outcome.record {
         out.line(format_args!("record: {}", crate::escape::path(record)));

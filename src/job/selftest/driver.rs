@@ -67,7 +67,6 @@ impl DriverFacts {
     }
 
     /// Whether this is a serial number of the card.
-    #[expect(dead_code, reason = "of expendable cards")]
     pub(super) fn has_serial(&self, named: &str) -> bool {
         [&self.serial, &self.vpd_serial].into_iter().flatten().any(|serial| serial == named)
     }

@@ -6,6 +6,7 @@
 
 mod contents;
 mod driver;
+mod expendable;
 mod flash;
 mod judge;
 mod registers;
@@ -13,6 +14,7 @@ mod reset;
 mod stage;
 
 pub use driver::DriverFacts;
+pub use expendable::Expendable;
 pub(super) use judge::{judge, quick, reset_is_contradicted};
 pub(super) use stage::StageRecord;
 pub use stage::{Figure, FigureValue, SelftestOutcome, StageId, StageReport, StageResult};
@@ -24,6 +26,7 @@ use super::{Device, JobError};
 use crate::card::{CardError, Chip, Semaphore, SemaphoreState};
 use crate::flash::trace::TraceMark;
 use crate::flash::{ChainVerdict, Event, Events, FlashError};
+use crate::host::{KernelLog, PciCard};
 use crate::plan::CardSnapshot;
 use stage::StageFinding;
 
@@ -37,11 +40,13 @@ const CHAINS: [(StageId, u32); 3] =
 
 /// What is tested beyond what only reads.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct SelftestRequest {
+pub struct SelftestRequest<'a> {
     /// Commands of the tools command interface are sent.
     pub tools_interface: bool,
     /// The card is reset.
     pub reset: bool,
+    /// The flash is written to.
+    pub expendable: Option<Expendable<'a>>,
 }
 
 /// The results so far.
@@ -91,6 +96,12 @@ impl Stages {
         Some(stage.id)
     }
 
+    /// The first contradiction.
+    fn contradiction(&self) -> Option<StageId> {
+        let contradicted = |stage: &&StageReport| stage.result == StageResult::Contradicted;
+        self.0.iter().find(contradicted).map(|stage| stage.id)
+    }
+
     fn records(&self) -> Vec<StageRecord> {
         self.0.iter().map(StageRecord::from).collect()
     }
@@ -127,11 +138,12 @@ fn confirmed(
 }
 
 /// Tests this card. `driver` is what was known of it before it was opened. `known` gets the results also when
-/// the test ends with an error. A borrowed card is given back: `device` cannot be used afterwards.
+/// the test ends with an error; `log` is the kernel's from before the card was opened. A borrowed card is given back: `device` cannot be used afterwards.
 pub fn selftest(
     device: &mut Device,
     driver: DriverFacts,
-    request: SelftestRequest,
+    request: SelftestRequest<'_>,
+    log: Option<KernelLog>,
     events: &mut dyn Events,
     known: &mut Option<SelftestOutcome>,
 ) -> Result<SelftestOutcome, JobError> {
@@ -144,7 +156,11 @@ pub fn selftest(
     let mut stages = Stages::default();
     let mut read = FlashRead::default();
     let ended = run(device, &facts, &outcome.driver, request, &mut read, &mut stages, events);
-    let ended = ended.and_then(|()| restored(device, &outcome.driver, &mut stages, events));
+    let ended = ended.and_then(|()| match request.expendable {
+        Some(consent) => expendable::run(device, &facts, consent, outcome, &mut stages, events),
+        None => Ok(()),
+    });
+    let ended = ended.and_then(|()| restored(device, &outcome.driver, log, &mut stages, events));
     if ended.is_ok() {
         outcome.record = keep(&facts, &read, &stages);
     }
@@ -181,7 +197,7 @@ fn run(
     device: &mut Device,
     facts: &CardFacts,
     driver: &DriverFacts,
-    request: SelftestRequest,
+    request: SelftestRequest<'_>,
     read: &mut FlashRead,
     stages: &mut Stages,
     events: &mut dyn Events,
@@ -266,6 +282,7 @@ fn needs_of_registers(usable: bool) -> &'static [StageId] {
 fn restored(
     device: &mut Device,
     driver: &DriverFacts,
+    log: Option<KernelLog>,
     stages: &mut Stages,
     events: &mut dyn Events,
 ) -> Result<(), JobError> {
@@ -280,7 +297,8 @@ fn restored(
         return Err(error);
     }
     let now = device.borrowed.as_ref().map(|borrowed| borrowed.card());
-    let other = |card: &crate::host::PciCard| card.driver != driver.driver;
+    let lines = log.zip(now.as_ref()).map(|(mut log, card)| log.lines(card.bdf));
+    let other = |card: &PciCard| card.driver != driver.driver;
     let finding = if !taken.is_empty() {
         StageFinding::contradicted(format!("semaphores {} stay taken", taken.join(", ")))
     } else if now.is_some_and(|card| other(&card)) {
@@ -288,6 +306,9 @@ fn restored(
     } else {
         StageFinding::proved("card and host are as before")
     };
+    let lines = lines.unwrap_or_default();
+    let finding = finding.with("kernel_messages", lines.len() as u64);
+    let finding = lines.into_iter().fold(finding, |finding, line| finding.with("kernel", line));
     stages.add(StageId::Restored, finding, events);
     Ok(())
 }
