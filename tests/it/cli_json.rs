@@ -23,9 +23,10 @@ fn every_command_has_a_json_document() {
         all.extend(b);
         all
     };
-    let commands: [(&[&str], &[&str]); 19] = [
+    let commands: [(&[&str], &[&str]); 20] = [
         (&["list"], &["cards"]),
         (&["doctor"], &["checks", "ok"]),
+        (&["selftest", "--yes"], &["card", "stages", "contradicted", "record"]),
         (&["query"], &["card", "images", "active", "reset_pending"]),
         (&["query", "--full"], &["card", "images"]),
         (&["query", "new.bin"], &["file", "images"]),

@@ -65,6 +65,8 @@ mod cli_report;
 #[cfg(debug_assertions)]
 mod cli_roms;
 #[cfg(debug_assertions)]
+mod cli_selftest;
+#[cfg(debug_assertions)]
 mod cli_silicon;
 #[cfg(debug_assertions)]
 mod cli_size_word;

@@ -11,5 +11,6 @@ mod readings;
 mod refusals;
 mod repairs;
 mod sectors;
+mod selftest;
 mod settings;
 mod stops;
