@@ -6,7 +6,7 @@
 //! for a while, see [`Seen::meaning`]. No source states how long a ConnectX-3 boots; mlx4_core waits one
 //! second after a reset and then up to two more (drivers/net/ethernet/mellanox/mlx4/reset.c).
 
-use super::session::{NO_FIRMWARE_ABOVE, RESET_SILENCE, ReadyAfter};
+use super::session::{BootStep, NO_FIRMWARE_ABOVE, RESET_SILENCE, ReadyAfter};
 use super::wait::PolledTime;
 use super::{
     BAD_ACCESS, Card, CardError, Chip, FirmwareState, Function, Patience, Reg, RunningVersion,
@@ -153,15 +153,6 @@ impl fmt::Display for Seen {
             None => write!(f, "no version ({first:#010x} {second:#010x})"),
         }
     }
-}
-
-/// A change of what a card showed while it was waited for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BootStep {
-    /// Milliseconds since the reset, as far as it is known when that was.
-    pub ms: u64,
-    /// In words.
-    pub seen: String,
 }
 
 /// The observations so far.

@@ -3,8 +3,8 @@
 use super::device::is_doubtful;
 use super::logged::logged;
 use super::{
-    BAD_ACCESS, BarAccess, BootStep, CardError, Chip, Clock, CrSpace, HwKey, Patience, Reg,
-    RunningVersion, wait_for,
+    BAD_ACCESS, BarAccess, CardError, Chip, Clock, CrSpace, HwKey, Patience, Reg, RunningVersion,
+    wait_for,
 };
 use serde::Serialize;
 use std::rc::Rc;
@@ -54,6 +54,15 @@ pub(super) enum ReadyAfter {
     SoftwareReset,
     /// A possible reset by another program.
     OtherReset,
+}
+
+/// A change of what a card showed while it was waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BootStep {
+    /// Milliseconds since the reset, as far as it is known when that was.
+    pub ms: u64,
+    /// In words.
+    pub seen: String,
 }
 
 /// A card of the family that was ready.

@@ -8,9 +8,9 @@
 //! | in a slot whose port would take it away | no software reset: refused, or a note after a burn |
 //! | on vfio-pci already (passthrough host) | `activate`: software reset. A burn leaves it alone: the guest's driver resets it when it loads (docs/linux.md#cards-in-virtual-machines) |
 
+use super::assumptions::reset_is_contradicted;
 use super::images::{no_image, read_images};
 use super::query::outcome;
-use super::selftest::reset_is_contradicted;
 use super::session::{CardFacts, version};
 use super::{CardReport, Device, JobError, QueryOutcome};
 use crate::card::{CardError, FirmwareState};

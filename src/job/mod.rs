@@ -8,6 +8,7 @@
 //! Outcomes are plain data with `Serialize`; the command line draws them and prints them as JSON.
 
 mod activate;
+mod assumptions;
 mod backup;
 mod bug_report;
 mod code;
@@ -38,6 +39,7 @@ mod selector;
 mod selftest;
 pub(crate) mod session;
 mod settle;
+mod stage;
 mod store;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -83,10 +85,10 @@ pub use rom::{RomOutcome, rom_info, rom_info_file, rom_read, rom_read_image};
 pub use run::{Confirm, PlanOutcome, StopReport, WriteOutcome, plan, write, write_reporting};
 pub use selector::CardSelector;
 pub use selftest::{
-    DriverFacts, Expendable, Figure, FigureValue, SelftestOutcome, SelftestRequest, StageId, StageReport,
-    StageResult, selftest, selftest_unopened,
+    DriverFacts, Expendable, SelftestOutcome, SelftestRequest, selftest, selftest_unopened,
 };
 pub use session::{CardDescription, CardReport};
+pub use stage::{Figure, FigureValue, StageId, StageReport, StageResult};
 #[cfg(any(test, fuzzing))]
 pub(crate) use store::digest;
 pub use store::{BackupFile, OutputFile, default_backup_dir};

@@ -3,7 +3,7 @@
 //! Nothing here ever fails a job: a file that cannot be read is no proof, one that cannot be written
 //! means that the card proves it again.
 
-use super::selftest::{StageId, StageRecord};
+use super::stage::{StageId, StageRecord};
 use super::store::digest;
 use crate::card::Chip;
 use crate::escape;
@@ -241,7 +241,7 @@ impl ProofStore {
 mod tests {
     use super::*;
     use crate::flash::ChainProof;
-    use crate::job::StageResult;
+    use crate::job::stage::StageResult;
 
     const PROOF: ChainProof = ChainProof { chain: 4096, bytes: 1 << 20 };
     const BOARD: BoardKey<'static> = BoardKey {

@@ -2,8 +2,8 @@
 //! boot, activation.
 
 use super::activate::activate_after;
+use super::assumptions::{judge, quick};
 use super::backup::{confirm as confirm_backup, remember, reserve, store};
-use super::selftest::{judge, quick};
 use super::session::{CardFacts, snapshot};
 use super::settle::{LeftProbe, after_change, settle, version_of, what_boots};
 use super::store::digest;

@@ -1,6 +1,5 @@
 //! Faults, seeded and listed (docs/hardware.md#requirements-for-an-emulator item 12).
 
-use super::defects::Defects;
 use crate::card::BarAccess;
 use crate::image::Version;
 use schemars::JsonSchema;
@@ -149,6 +148,63 @@ pub enum WrongRegister {
     Filtered,
     /// One bit is wrong.
     Flipped { bit: u32 },
+}
+
+/// The faults that stay.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Defects {
+    /// [`Fault::SwappedBytes`].
+    swapped: Vec<BarAccess>,
+    /// [`Fault::OtherAnswer`].
+    answers: Vec<(BarAccess, u32, u32)>,
+    /// [`Fault::BrokenChain`]: bytes of a chain that are right.
+    pub(super) chain: Option<u32>,
+    /// [`Fault::MovingFlash`].
+    pub(super) moving: Option<(u32, u64)>,
+    /// [`Fault::ShowsVersion`].
+    pub(super) version: Option<Version>,
+    /// [`Fault::ResetKeeps`].
+    pub(super) reset_keeps: bool,
+    /// [`Fault::SemaphoreSticks`].
+    sticky: Option<u8>,
+    /// [`Fault::GatewayPace`], in ns.
+    pub(super) pace_ns: u64,
+    /// [`Fault::UnstableId`].
+    pub(super) unstable_id: Option<u64>,
+}
+
+impl Defects {
+    pub(super) fn add(&mut self, fault: &Fault) {
+        match fault {
+            Fault::SwappedBytes { by } => self.swapped.push(*by),
+            Fault::OtherAnswer { by, at, flip } => self.answers.push((*by, *at, *flip)),
+            Fault::BrokenChainedRead => self.chain = Some(16),
+            Fault::BrokenChain { from } => self.chain = Some(*from),
+            Fault::MovingFlash { at, every } => self.moving = Some((*at, (*every).max(1))),
+            Fault::ShowsVersion { fw_version } => self.version = Some(*fw_version),
+            Fault::ResetKeeps => self.reset_keeps = true,
+            Fault::SemaphoreSticks { number } => self.sticky = Some(*number),
+            Fault::GatewayPace { us } => self.pace_ns = us.saturating_mul(1000),
+            Fault::UnstableId { every } => self.unstable_id = Some((*every).max(1)),
+            _ => {}
+        }
+    }
+
+    pub(super) fn sticks(&self, number: u8) -> bool {
+        self.sticky == Some(number)
+    }
+
+    /// What reaches the driver of a register's value.
+    pub(super) fn answer(&self, by: BarAccess, at: u32, value: u32) -> u32 {
+        let wrong = self.answers.iter().filter(|(with, place, _)| *with == by && *place == at);
+        let value = wrong.fold(value, |value, (.., flip)| value ^ flip);
+        if self.swapped.contains(&by) { value.swap_bytes() } else { value }
+    }
+
+    /// What reaches the register of a value that a driver writes.
+    pub(super) fn written(&self, by: BarAccess, value: u32) -> u32 {
+        if self.swapped.contains(&by) { value.swap_bytes() } else { value }
+    }
 }
 
 /// The faults of one card. Most accesses only compare one number with [`ArmedFaults::trip`].

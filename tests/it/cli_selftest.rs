@@ -26,9 +26,23 @@ fn its_text_fits_80_columns_and_its_document_has_every_stage() {
     assert_eq!(
         ids,
         [
-            "driver", "boot", "transports", "semaphores", "gateway", "readings", "chains_64",
-            "chains_256", "chains_4096", "images", "running", "boot_address", "identity",
-            "settings_area", "tools_interface", "reset", "restored",
+            "driver",
+            "boot",
+            "transports",
+            "semaphores",
+            "gateway",
+            "readings",
+            "chains_64",
+            "chains_256",
+            "chains_4096",
+            "images",
+            "running",
+            "boot_address",
+            "identity",
+            "settings_area",
+            "tools_interface",
+            "reset",
+            "restored",
         ]
     );
     assert_eq!(result["contradicted"], false);

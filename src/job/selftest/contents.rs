@@ -1,11 +1,11 @@
 //! Stages about what the flash holds. Pure.
 
-use super::DriverFacts;
-use super::stage::StageFinding;
+use super::driver::DriverFacts;
 use crate::flash::overlap;
 use crate::image::{
     Contents, FlashAddr, Image, ImageOffset, Layout, MAGIC, START_CANDIDATES, Version,
 };
+use crate::job::stage::StageFinding;
 use crate::plan::{CardSnapshot, ImageSlot, NvGeometry};
 use std::ops::Range;
 
@@ -57,7 +57,7 @@ pub(super) fn running(card: &CardSnapshot) -> StageFinding {
             "{running} runs, and the images at {:#x} and {:#x} are both of this version",
             first.start.0, second.start.0
         )),
-        [] if retired(card, running) || !failsafe => StageFinding::unknown(format!(
+        [] if left_by_update(card, running) || !failsafe => StageFinding::unknown(format!(
             "{running} runs, and the flash boots another version: a reset is pending \
              (`cx3flash activate`, then run this again)"
         )),
@@ -73,7 +73,7 @@ fn is_failsafe(image: &Image) -> bool {
 }
 
 /// An image of this version is there whose signature an update has invalidated.
-fn retired(card: &CardSnapshot, version: Version) -> bool {
+fn left_by_update(card: &CardSnapshot, version: Version) -> bool {
     START_CANDIDATES.into_iter().any(|start| {
         let at = start as usize;
         let rest = card.flash.get(at + 4..at + 16);

@@ -1,7 +1,7 @@
 //! What was known of a card before it was taken from its driver.
 
-use super::stage::StageFinding;
 use crate::host::{Host, PciCard};
+use crate::job::stage::StageFinding;
 use crate::job::{CardSelector, JobError};
 use crate::sim::SimCard;
 use schemars::JsonSchema;

@@ -1,19 +1,18 @@
 //! Stages that erase and program, on a card that its owner has named by its serial number.
 
-use super::stage::StageFinding;
-use super::{DriverFacts, SelftestOutcome, StageId, Stages};
+use super::driver::DriverFacts;
+use super::outcome::SelftestOutcome;
 use crate::flash::{
-    EraseSize, Event, Events, FlashChip, SectorAction, SectorMap, SectorPlan, Signature,
-    overlap,
+    EraseSize, Event, Events, FlashChip, SectorAction, SectorMap, SectorPlan, Signature, overlap,
 };
 use crate::host::Mark;
 use crate::image::{Contents, FlashAddr};
+use crate::job::assumptions::Stages;
 use crate::job::run::{Probe, left_behind};
 use crate::job::session::{CardFacts, snapshot};
 use crate::job::settle::settled_boot;
-use crate::job::{
-    Device, ImageFile, JobError, WriteRequest, backup, store, write,
-};
+use crate::job::stage::{StageFinding, StageId};
+use crate::job::{Device, ImageFile, JobError, WriteRequest, backup, store, write};
 use crate::plan::{BurnOptions, CardSnapshot, ImageSlot, NvGeometry};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -81,7 +80,9 @@ pub(super) fn run(
         Ok(match (latch.set, latch.cleared) {
             (true, true) => StageFinding::proved("the status shows write enable and write disable"),
             (false, _) => StageFinding::contradicted("the status does not show write enable"),
-            (_, false) => StageFinding::contradicted("the status shows write enable after write disable"),
+            (_, false) => {
+                StageFinding::contradicted("the status shows write enable after write disable")
+            }
         })
     })?;
     let Some(place) = place else {
@@ -121,10 +122,13 @@ pub(super) fn run(
 /// no settings.
 fn free_block(card: &CardSnapshot) -> Option<u32> {
     let size = card.flash_chip.geometry.size;
-    let infos: Vec<_> = card.slots.iter().map(|s| s.image().and_then(|i| i.info.as_ref())).collect();
-    let areas = card.slots.iter().filter_map(ImageSlot::image).map(|image| {
-        NvGeometry::of(&infos).guarded(image.layout, size)
-    });
+    let infos: Vec<_> =
+        card.slots.iter().map(|s| s.image().and_then(|i| i.info.as_ref())).collect();
+    let areas = card
+        .slots
+        .iter()
+        .filter_map(ImageSlot::image)
+        .map(|image| NvGeometry::of(&infos).guarded(image.layout, size));
     // An area without a place: nothing is free for sure.
     let mut taken: Vec<Range<u32>> = areas.collect::<Option<Vec<_>>>()?.concat();
     taken.extend(card.slots.iter().flat_map(ImageSlot::ranges));
@@ -158,7 +162,8 @@ fn erase(
             place.copy_from_slice(bytes);
         }
     }
-    let around = place.saturating_sub(BLOCK)..(place + 2 * BLOCK).min(card.flash_chip.geometry.size);
+    let around =
+        place.saturating_sub(BLOCK)..(place + 2 * BLOCK).min(card.flash_chip.geometry.size);
     let expect = |flash: &[u8]| {
         let bytes = flash.get(around.start as usize..around.end as usize).unwrap_or_default();
         vec![(FlashAddr(around.start), bytes.to_vec())]
@@ -236,8 +241,10 @@ fn burn_again(
         };
         let boots = written.boots.unwrap_or_default();
         let at = boots.start.map_or_else(|| "nowhere".to_owned(), |at| format!("{:#x}", at.0));
-        Ok(StageFinding::proved(format!("the image was written again, verified, and boots at {at}"))
-            .with("sha256", image.sha256))
+        Ok(StageFinding::proved(format!(
+            "the image was written again, verified, and boots at {at}"
+        ))
+        .with("sha256", image.sha256))
     })
 }
 

@@ -7,33 +7,25 @@
 mod contents;
 mod driver;
 mod expendable;
-mod flash;
-mod judge;
-mod registers;
+mod outcome;
 mod reset;
-mod stage;
 
 pub use driver::DriverFacts;
 pub use expendable::Expendable;
-pub(super) use judge::{judge, quick, reset_is_contradicted};
-pub(super) use stage::StageRecord;
-pub use stage::{Figure, FigureValue, SelftestOutcome, StageId, StageReport, StageResult};
+pub use outcome::SelftestOutcome;
 
-use super::error_text::error_chain;
+use super::assumptions::{Stages, confirmed, flash, is_usable, registers};
 use super::proofs::BoardKey;
 use super::session::{CardFacts, psid_of};
+use super::stage::{StageFinding, StageId};
 use super::{Device, JobError};
 use crate::card::{CardError, Chip, Semaphore, SemaphoreState};
-use crate::flash::trace::TraceMark;
-use crate::flash::{ChainVerdict, Event, Events, FlashError};
+use crate::flash::{ChainVerdict, Events};
 use crate::host::{KernelLog, PciCard};
 use crate::plan::CardSnapshot;
-use stage::StageFinding;
 
 /// RDID and reads of the stage `gateway`.
 const TIMES: u32 = 100;
-/// Runs that must contradict; one wrong answer decides nothing.
-const RUNS: u32 = 3;
 /// Lengths of the chains that are tested, with their stages.
 const CHAINS: [(StageId, u32); 3] =
     [(StageId::Chains64, 64), (StageId::Chains256, 256), (StageId::Chains4096, 4096)];
@@ -49,94 +41,6 @@ pub struct SelftestRequest<'a> {
     pub expendable: Option<Expendable<'a>>,
 }
 
-/// The results so far.
-#[derive(Default)]
-struct Stages(Vec<StageReport>);
-
-impl Stages {
-    fn add(&mut self, id: StageId, finding: StageFinding, events: &mut dyn Events) {
-        let report = finding.report(id);
-        let (result, detail) = (report.result, &report.detail);
-        tracing::info!(?id, ?result, detail, figures = ?report.figures, "stage");
-        events.emit(Event::Note { text: format!("{}: {}", id.name(), result.name()) });
-        self.0.push(report);
-    }
-
-    /// Runs a stage, unless one that it needs was contradicted.
-    fn run(
-        &mut self,
-        id: StageId,
-        needs: &[StageId],
-        events: &mut dyn Events,
-        body: &mut dyn FnMut(&mut dyn Events) -> Result<StageFinding, JobError>,
-    ) -> Result<(), JobError> {
-        if events.stop_requested() {
-            return Err(JobError::Interrupted);
-        }
-        let finding = match self.in_the_way(needs) {
-            Some(other) => StageFinding::skipped(format!("{} is contradicted", other.name())),
-            None => match body(events) {
-                Err(error) => match contradicts(&error) {
-                    true => StageFinding::contradicted(error_chain(&error)),
-                    false => return Err(error),
-                },
-                found => found?,
-            },
-        };
-        self.add(id, finding, events);
-        Ok(())
-    }
-
-    /// The contradiction for which a stage that needs these is skipped.
-    fn in_the_way(&self, needs: &[StageId]) -> Option<StageId> {
-        let needed = |stage: &&StageReport| needs.contains(&stage.id);
-        let stage = self.0.iter().filter(needed).find(|stage| {
-            matches!(stage.result, StageResult::Contradicted | StageResult::Skipped)
-        })?;
-        Some(stage.id)
-    }
-
-    /// The first contradiction.
-    fn contradiction(&self) -> Option<StageId> {
-        let contradicted = |stage: &&StageReport| stage.result == StageResult::Contradicted;
-        self.0.iter().find(contradicted).map(|stage| stage.id)
-    }
-
-    fn records(&self) -> Vec<StageRecord> {
-        self.0.iter().map(StageRecord::from).collect()
-    }
-}
-
-/// Errors that are a result: the card does not do what is assumed of it.
-fn contradicts(error: &JobError) -> bool {
-    matches!(
-        error,
-        JobError::ReadingsDiffer
-            | JobError::Card(CardError::FlushTimeout(_) | CardError::ResetTimeout(_))
-            | JobError::Flash(
-                FlashError::UnsteadyRegister { .. }
-                    | FlashError::Unsteady { .. }
-                    | FlashError::GatewayTimeout(_)
-                    | FlashError::FlashTimeout { .. }
-                    | FlashError::Card(CardError::FlushTimeout(_) | CardError::ResetTimeout(_))
-            )
-    )
-}
-
-/// Runs a cheap stage until it does not contradict, [`RUNS`] times at most.
-fn confirmed(
-    mut body: impl FnMut() -> Result<StageFinding, JobError>,
-) -> Result<StageFinding, JobError> {
-    let mut finding = body()?;
-    for _ in 1..RUNS {
-        if finding.result != StageResult::Contradicted {
-            break;
-        }
-        finding = body()?;
-    }
-    Ok(finding)
-}
-
 /// Tests this card. `driver` is what was known of it before it was opened. `known` gets the results also when
 /// the test ends with an error; `log` is the kernel's from before the card was opened. A borrowed card is given back: `device` cannot be used afterwards.
 pub fn selftest(
@@ -147,10 +51,6 @@ pub fn selftest(
     events: &mut dyn Events,
     known: &mut Option<SelftestOutcome>,
 ) -> Result<SelftestOutcome, JobError> {
-    if let Some(trace) = &device.trace {
-        let SelftestRequest { tools_interface, reset } = request;
-        trace.mark(TraceMark::Selftest { tools_interface, reset });
-    }
     let facts = CardFacts::of(device)?;
     let outcome = known.insert(SelftestOutcome::of(Some(facts.without_flash()), driver));
     let mut stages = Stages::default();
@@ -212,7 +112,7 @@ fn run(
         confirmed(|| registers::transports(&mut device.card))
     })?;
     let by = device.card.transport();
-    let usable = stages.records().iter().all(|stage| judge::is_usable(stage, by));
+    let usable = stages.records().iter().all(|stage| is_usable(stage, by));
     let needs = needs_of_registers(usable);
     stages.run(Semaphores, needs, events, &mut |_| registers::semaphores(&mut device.card))?;
     stages.run(Gateway, &[Semaphores], events, &mut |_| {

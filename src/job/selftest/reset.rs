@@ -1,10 +1,10 @@
 //! Stages that need consent: commands to the running firmware, and a reset.
 
-use super::stage::StageFinding;
 use crate::card::{Card, ToolsError};
 use crate::image::Version;
 use crate::job::activate::may_reset;
 use crate::job::session::{CardFacts, version};
+use crate::job::stage::StageFinding;
 use crate::job::{Device, JobError};
 use crate::plan::CardSnapshot;
 

@@ -294,7 +294,8 @@ fn an_interruption_after_any_stage_leaves_the_card_as_it_was() {
     let original = pro_card(Half::Even);
     let whole = Bench::new();
     let expendable = Expendable { serial: SERIAL, backup_dir: &whole.backups() };
-    let request = SelftestRequest { tools_interface: true, reset: false, expendable: Some(expendable) };
+    let request =
+        SelftestRequest { tools_interface: true, reset: false, expendable: Some(expendable) };
     let stages = tested_as(&whole, &original.fork(), request, &mut ()).unwrap().stages;
     let before = original.flash();
     let mut interrupted = 0;
@@ -336,7 +337,11 @@ fn the_first_burn_on_a_card_runs_the_quick_stages_and_is_refused_by_what_they_co
 fn one_wrong_answer_contradicts_nothing() {
     for fault in [
         Fault::WrongAnswer { opcode: 0x9F, after: 20, flip: 1 << 10 },
-        Fault::WrongRead { after: 0, kind: crate::sim::WrongRead::Flipped { bit: 3 }, at: Some(0x40) },
+        Fault::WrongRead {
+            after: 0,
+            kind: crate::sim::WrongRead::Flipped { bit: 3 },
+            at: Some(0x40),
+        },
         Fault::WrongRegister {
             after: 0,
             at: Some(0xF_0000),
@@ -362,7 +367,8 @@ fn an_expendable_card_is_backed_up_erased_programmed_and_burned_again() {
         let bench = Bench::new();
         let before = card.flash();
         let expendable = Expendable { serial: SERIAL, backup_dir: &bench.backups() };
-        let request = SelftestRequest { expendable: Some(expendable), ..SelftestRequest::default() };
+        let request =
+            SelftestRequest { expendable: Some(expendable), ..SelftestRequest::default() };
         let outcome = tested_as(&bench, &card, request, &mut ()).unwrap();
         for id in [
             StageId::WriteEnable,
@@ -387,7 +393,8 @@ fn an_erase_that_does_nothing_or_hits_a_neighbour_is_found_on_an_expendable_card
         let bench = Bench::new();
         let card = pro_card(Half::Odd);
         let expendable = Expendable { serial: SERIAL, backup_dir: &bench.backups() };
-        let request = SelftestRequest { expendable: Some(expendable), ..SelftestRequest::default() };
+        let request =
+            SelftestRequest { expendable: Some(expendable), ..SelftestRequest::default() };
         card.inject(fault.clone());
         let error = tested_as(&bench, &card, request, &mut ()).unwrap_err();
         assert_eq!(error.outcome().exit, Exit::StillBoots, "{fault:?}: {error}");

@@ -1,10 +1,10 @@
 //! Stages about registers: boot, transports, semaphores.
 
-use super::stage::{AGREED, StageFinding};
 use crate::card::{
     BarAccess, Card, CardError, Chip, Reg, Semaphore, SemaphoreState, Staleness, WATCH,
 };
 use crate::job::JobError;
+use crate::job::stage::{AGREED, StageFinding};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const COMPARED: [Reg; 4] =
 const FLUSHES: u32 = 16;
 
 /// What the card showed from VFIO's open until it was ready.
-pub(super) fn boot(card: &Card) -> StageFinding {
+pub(in crate::job) fn boot(card: &Card) -> StageFinding {
     let steps = card.boot_curve();
     let Some(last) = steps.last() else {
         return StageFinding::unknown("the card was not waited for");
@@ -39,7 +39,7 @@ pub(super) fn boot(card: &Card) -> StageFinding {
 }
 
 /// Reads the same registers by every transport there is.
-pub(super) fn transports(card: &mut Card) -> Result<StageFinding, JobError> {
+pub(in crate::job) fn transports(card: &mut Card) -> Result<StageFinding, JobError> {
     let mut answers: BTreeMap<BarAccess, Vec<u32>> = BTreeMap::new();
     for by in BarAccess::ALL {
         for reg in COMPARED {
@@ -99,7 +99,7 @@ pub(super) fn transports(card: &mut Card) -> Result<StageFinding, JobError> {
 }
 
 /// Takes and frees the two semaphores of flash work, and measures the flush.
-pub(super) fn semaphores(card: &mut Card) -> Result<StageFinding, JobError> {
+pub(in crate::job) fn semaphores(card: &mut Card) -> Result<StageFinding, JobError> {
     for semaphore in [Semaphore::FlashProgramming, Semaphore::Flash] {
         let number = semaphore.number();
         card.acquire(semaphore)?;

@@ -1,9 +1,9 @@
 //! Stages about the flash: gateway, readings, chains.
 
-use super::stage::StageFinding;
 use crate::flash::{ChainVerdict, Events, FlashError, Locked, Phase};
 use crate::image::Source as _;
 use crate::job::JobError;
+use crate::job::stage::StageFinding;
 use crate::job::store::digest;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,7 +16,10 @@ const SLOW: Duration = Duration::from_millis(1);
 const BLOCK: usize = 16;
 
 /// RDID so many times, as many reads, the status.
-pub(super) fn gateway(locked: &mut Locked<'_>, times: u32) -> Result<StageFinding, JobError> {
+pub(in crate::job) fn gateway(
+    locked: &mut Locked<'_>,
+    times: u32,
+) -> Result<StageFinding, JobError> {
     let chip = locked.chip().clone();
     let figures = locked.measure(times)?;
     let others: Vec<String> = figures
@@ -55,7 +58,7 @@ pub(super) fn gateway(locked: &mut Locked<'_>, times: u32) -> Result<StageFindin
 }
 
 /// The whole flash by single reads, until two readings agree. The bytes of the last one.
-pub(super) fn readings(
+pub(in crate::job) fn readings(
     locked: &mut Locked<'_>,
     events: &mut dyn Events,
 ) -> Result<(StageFinding, Vec<u8>), JobError> {
@@ -119,7 +122,7 @@ fn places(blocks: &BTreeSet<u32>) -> String {
 
 /// Chains of `length` bytes against what single reads have shown; the longest until the proof that jobs
 /// need.
-pub(super) fn chains(
+pub(in crate::job) fn chains(
     locked: &mut Locked<'_>,
     known: &[u8],
     length: u32,

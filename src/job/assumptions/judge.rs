@@ -1,11 +1,12 @@
 //! What a job makes of the record of its card, and the quick stages of a first burn.
 
-use super::stage::StageRecord;
-use super::{StageId, StageResult, Stages, confirmed, flash, registers};
+use super::stages::{Stages, confirmed};
+use super::{flash, registers};
 use crate::card::BarAccess;
 use crate::flash::Events;
 use crate::job::proofs::BoardKey;
 use crate::job::session::{CardFacts, psid_of};
+use crate::job::stage::{StageId, StageRecord, StageResult};
 use crate::job::{Device, JobError};
 use crate::plan::{CardSnapshot, Check, Plan};
 
@@ -26,7 +27,7 @@ const NEEDED: [StageId; 8] = [
 ];
 
 /// A job that reaches the card by this transport may go on in spite of this stage.
-pub(super) fn is_usable(stage: &StageRecord, by: Option<BarAccess>) -> bool {
+pub(in crate::job) fn is_usable(stage: &StageRecord, by: Option<BarAccess>) -> bool {
     let agreed = stage.agreed.as_ref().zip(by).is_some_and(|(agreed, by)| agreed.contains(&by));
     stage.result != StageResult::Contradicted || agreed || !NEEDED.contains(&stage.id)
 }

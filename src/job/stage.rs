@@ -1,11 +1,8 @@
 //! Stages of the self-test and their results.
 
-use super::DriverFacts;
 use crate::card::BarAccess;
-use crate::job::CardDescription;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
 
 /// One assumption, or a few that belong together, in the order in which they are tested. What each is about:
 /// docs/selftest.md.
@@ -72,7 +69,7 @@ impl StageId {
         value.and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
     }
 
-    pub(in crate::job) fn is_about_chains(self) -> bool {
+    pub(super) fn is_about_chains(self) -> bool {
         matches!(self, Self::Chains64 | Self::Chains256 | Self::Chains4096)
     }
 }
@@ -144,13 +141,13 @@ pub struct StageReport {
 
 /// What is kept of a stage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::job) struct StageRecord {
-    pub(in crate::job) id: StageId,
-    pub(in crate::job) result: StageResult,
-    pub(in crate::job) detail: String,
+pub(super) struct StageRecord {
+    pub(super) id: StageId,
+    pub(super) result: StageResult,
+    pub(super) detail: String,
     /// Of the transports: those that read the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(in crate::job) agreed: Option<Vec<BarAccess>>,
+    pub(super) agreed: Option<Vec<BarAccess>>,
 }
 
 impl From<&StageReport> for StageRecord {
@@ -163,49 +160,6 @@ impl From<&StageReport> for StageRecord {
             FigureValue::Number(_) => None,
         });
         Self { id: stage.id, result: stage.result, detail: stage.detail.clone(), agreed }
-    }
-}
-
-/// Answer of `selftest`.
-#[derive(Clone, Debug, JsonSchema, Serialize)]
-pub struct SelftestOutcome {
-    /// The card before the test; `None` when it could not be opened.
-    pub card: Option<CardDescription>,
-    /// Serial number under which the record is kept.
-    pub serial: Option<String>,
-    /// What was known of the card before it was taken.
-    pub driver: DriverFacts,
-    /// Every stage that was run or skipped, in order.
-    pub stages: Vec<StageReport>,
-    /// A stage was contradicted.
-    pub contradicted: bool,
-    /// The file that keeps the results for later jobs; `None` when none was written.
-    #[serde(serialize_with = "crate::escape::serialize_path_option")]
-    #[schemars(with = "Option<String>")]
-    pub record: Option<PathBuf>,
-    /// The backup made before an expendable card was written to.
-    #[serde(serialize_with = "crate::escape::serialize_path_option")]
-    #[schemars(with = "Option<String>")]
-    pub backup: Option<PathBuf>,
-}
-
-impl SelftestOutcome {
-    pub(super) fn of(card: Option<CardDescription>, driver: DriverFacts) -> Self {
-        Self {
-            card,
-            serial: driver.serial.clone(),
-            driver,
-            stages: Vec::new(),
-            contradicted: false,
-            record: None,
-            backup: None,
-        }
-    }
-
-    /// Ids of what was contradicted.
-    pub fn contradictions(&self) -> impl Iterator<Item = StageId> {
-        let list = self.stages.iter();
-        list.filter(|stage| stage.result == StageResult::Contradicted).map(|stage| stage.id)
     }
 }
 
