@@ -1,9 +1,8 @@
 //! What a job makes of the record of its card, and the quick stages of a first burn.
 
-use super::stages::{Stages, confirmed};
+use super::stages::confirmed;
 use super::{flash, registers};
 use crate::card::BarAccess;
-use crate::flash::Events;
 use crate::job::proofs::BoardKey;
 use crate::job::session::{CardFacts, psid_of};
 use crate::job::stage::{StageId, StageRecord, StageResult};
@@ -74,37 +73,24 @@ pub(in crate::job) fn quick(
     device: &mut Device,
     facts: &CardFacts,
     card: &CardSnapshot,
-    events: &mut dyn Events,
 ) -> Result<(), JobError> {
     let Some(store) = &facts.proofs else {
         return Ok(());
     };
     let board = board(facts, card);
-    if store.load(board).is_some_and(|record| record.result(StageId::Gateway).is_some()) {
+    if store.load(board).is_some_and(|record| record.result(StageId::Transports).is_some()) {
         return Ok(());
     }
-    let mut stages = Stages::default();
-    let mut quiet = Quiet(events);
-    let quiet: &mut dyn Events = &mut quiet;
-    stages.run(StageId::Transports, &[], quiet, &mut |_| {
-        confirmed(|| registers::transports(&mut device.card))
-    })?;
-    stages
-        .run(StageId::Semaphores, &[], quiet, &mut |_| registers::semaphores(&mut device.card))?;
-    stages.run(StageId::Gateway, &[StageId::Semaphores], quiet, &mut |_| {
-        confirmed(|| flash::gateway(&mut device.lock()?, TIMES))
-    })?;
-    store.save_stages(board, None, stages.records());
-    Ok(())
-}
-
-/// Passes on a request to stop, and no events.
-struct Quiet<'e>(&'e mut dyn Events);
-
-impl Events for Quiet<'_> {
-    fn emit(&mut self, _event: crate::flash::Event) {}
-
-    fn stop_requested(&self) -> bool {
-        self.0.stop_requested()
+    // An error is one of the job, no result.
+    let transports = confirmed(|| registers::transports(&mut device.card))?;
+    let semaphores = registers::semaphores(&mut device.card)?;
+    let mut stages =
+        vec![transports.report(StageId::Transports), semaphores.report(StageId::Semaphores)];
+    if stages.iter().all(|stage| stage.result != StageResult::Contradicted) {
+        let gateway = confirmed(|| flash::gateway(&mut device.lock()?, TIMES))?;
+        stages.push(gateway.report(StageId::Gateway));
     }
+    let stages = stages.iter().map(StageRecord::from).collect();
+    store.save_stages(board, None, stages);
+    Ok(())
 }

@@ -8,9 +8,9 @@ use crate::flash::{
 use crate::host::Mark;
 use crate::image::{Contents, FlashAddr};
 use crate::job::assumptions::Stages;
-use crate::job::run::{Probe, left_behind};
+use crate::job::run::left_behind;
 use crate::job::session::{CardFacts, snapshot};
-use crate::job::settle::settled_boot;
+use crate::job::settle::{LeftProbe, settled_boot};
 use crate::job::stage::{StageFinding, StageId};
 use crate::job::{Device, ImageFile, JobError, WriteRequest, backup, store, write};
 use crate::plan::{BurnOptions, CardSnapshot, ImageSlot, NvGeometry};
@@ -113,7 +113,8 @@ pub(super) fn run(
             erase(device, &card, place, size, events)
         })?;
     }
-    let boots = settled_boot(device).is_ok_and(|found| found.start.is_some());
+    let found = settled_boot(device).ok().flatten();
+    let boots = found.is_some_and(|found| found.start.is_some());
     device.note(Mark::Boots(boots));
     burn_again(device, &card, consent, stages, events)
 }
@@ -172,7 +173,7 @@ fn erase(
         plan(&card.flash_chip, Vec::new(), patterns, expect(&patterned)),
         plan(&card.flash_chip, vec![(FlashAddr(sector), size)], Vec::new(), expect(&card.flash)),
     ];
-    let probe = Probe { new: None, chip: card.chip };
+    let probe = LeftProbe::new(card, None);
     let none = Signature { bytes: None, boot_address: None, invalidate: Vec::new() };
     let clock = device.card.clock();
     let mut took = Duration::ZERO;

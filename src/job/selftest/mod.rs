@@ -20,6 +20,7 @@ use super::session::{CardFacts, psid_of};
 use super::stage::{StageFinding, StageId};
 use super::{Device, JobError};
 use crate::card::{CardError, Chip, Semaphore, SemaphoreState};
+use crate::flash::trace::TraceMark;
 use crate::flash::{ChainVerdict, Events};
 use crate::host::{KernelLog, PciCard};
 use crate::plan::CardSnapshot;
@@ -51,6 +52,10 @@ pub fn selftest(
     events: &mut dyn Events,
     known: &mut Option<SelftestOutcome>,
 ) -> Result<SelftestOutcome, JobError> {
+    if let Some(trace) = &device.trace {
+        let SelftestRequest { tools_interface, reset, .. } = request;
+        trace.mark(TraceMark::Selftest { tools_interface, reset });
+    }
     let facts = CardFacts::of(device)?;
     let outcome = known.insert(SelftestOutcome::of(Some(facts.without_flash()), driver));
     let mut stages = Stages::default();
