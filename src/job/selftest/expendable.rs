@@ -226,7 +226,8 @@ fn burn_again(
 ) -> Result<(), JobError> {
     let needs = [StageId::WriteEnable, StageId::BlankProgram, StageId::Erase4K, StageId::Erase64K];
     stages.run(StageId::BurnAgain, &needs, events, &mut |events| {
-        let slot = card.active().map(|active| active.slot).filter(|slot| slot.boots());
+        let booted = card.active().filter(|active| active.choice.boots());
+        let slot = booted.map(|active| active.slot);
         let Some(contents) = slot.and_then(|slot| slot.contents.as_ref().ok()) else {
             return Ok(StageFinding::unknown("the flash holds no image that boots"));
         };

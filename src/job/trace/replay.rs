@@ -28,7 +28,7 @@ enum ReplayedCommand {
     Query,
     Verify,
     Doctor,
-    Selftest(SelftestRequest),
+    Selftest(SelftestRequest<'static>),
 }
 
 impl ReplayedCommand {
@@ -54,7 +54,7 @@ impl ReplayedCommand {
             Self::Doctor => ReplayedResult::Doctor(Box::new(doctor_of_card(device))),
             Self::Selftest(request) => {
                 let driver = DriverFacts::default();
-                let outcome = selftest(device, driver, request, events, &mut None)?;
+                let outcome = selftest(device, driver, request, None, events, &mut None)?;
                 ReplayedResult::Selftest(Box::new(outcome))
             }
         })
@@ -62,11 +62,13 @@ impl ReplayedCommand {
 }
 
 /// What a recorded self-test tested.
-fn request_of(trace: &Trace) -> SelftestRequest {
+fn request_of(trace: &Trace) -> SelftestRequest<'static> {
     let request = trace.marks().find_map(|(_, mark)| match mark {
-        TraceMark::Selftest { tools_interface, reset } => {
-            Some(SelftestRequest { tools_interface: *tools_interface, reset: *reset })
-        }
+        TraceMark::Selftest { tools_interface, reset } => Some(SelftestRequest {
+            tools_interface: *tools_interface,
+            reset: *reset,
+            expendable: None,
+        }),
         _ => None,
     });
     request.unwrap_or_default()
