@@ -4,10 +4,12 @@
 //! (docs/hardware.md#write-order-in-mstflint); then, and at power-on, every candidate that carries
 //! the magic, lowest first, and the next one when an image does not verify. That order, and that
 //! the ROM checks every CRC, are UNCONFIRMED (docs/hardware.md#open-questions,
-//! docs/fs2.md#flash-map): tests that must hold for either order use [`BootOutcomes`].
+//! docs/fs2.md#flash-map): the card has both as settings, and tests that must hold for either order
+//! use [`BootOutcomes`].
 
-use super::CardSpec;
 use super::fs2::{BootRefusal, LoadedImage, signatures};
+use super::state::CardState;
+use super::{CardSpec, FirmwareDefect};
 use crate::image::{FlashAddr, Version};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,6 +24,13 @@ pub enum BootOutcome {
         /// Where its magic is.
         start: FlashAddr,
         #[serde(rename = "fw_version", alias = "version")]
+        version: Version,
+    },
+    /// The boot ROM starts this image, and its firmware does not run (any more).
+    Hung {
+        /// Where its magic is.
+        start: FlashAddr,
+        #[serde(rename = "fw_version")]
         version: Version,
     },
     /// None does: the card comes up with its recovery id.
@@ -45,21 +54,43 @@ pub(super) struct RunningFirmware {
     pub(super) device_id: u16,
     /// 0x1f064..0x1f073 (docs/hardware.md#running-version); the build time reads 0.
     pub(super) block: [u32; 4],
+    /// What is wrong with it, or will be; not in files of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) defect: Option<FirmwareDefect>,
 }
 
 impl RunningFirmware {
     /// No firmware.
     pub(super) fn recovery(spec: &CardSpec) -> Self {
-        Self { outcome: BootOutcome::Recovery, device_id: spec.recovery_id(), block: [0; 4] }
+        let device_id = spec.recovery_id();
+        Self { outcome: BootOutcome::Recovery, device_id, block: [0; 4], defect: None }
     }
 
     pub(super) fn is_recovery(&self) -> bool {
         self.outcome == BootOutcome::Recovery
     }
+
+    /// It answers commands.
+    pub(super) fn runs(&self) -> bool {
+        let waits = self.defect == Some(FirmwareDefect::NeedsDriver);
+        matches!(self.outcome, BootOutcome::Image { .. }) && !waits
+    }
+
+    /// The version words.
+    pub(super) fn version_block(&self) -> [u32; 4] {
+        if self.defect == Some(FirmwareDefect::NeedsDriver) { [0; 4] } else { self.block }
+    }
+
+    /// It hangs from now on.
+    pub(super) fn hang(&mut self) {
+        if let BootOutcome::Image { start, version } = self.outcome {
+            self.outcome = BootOutcome::Hung { start, version };
+        }
+    }
 }
 
 /// What runs when the image at `start` is started, or why the boot ROM does not take it.
-fn started(flash: &[u8], spec: &CardSpec, start: u32) -> Result<RunningFirmware, BootRefusal> {
+fn judged(flash: &[u8], spec: &CardSpec, start: u32) -> Result<RunningFirmware, BootRefusal> {
     let image = LoadedImage::at(flash, start)?;
     if !image.full_crc_is_right && !spec.ignores_full_crc {
         return Err(BootRefusal::FullCrc);
@@ -75,6 +106,7 @@ fn started(flash: &[u8], spec: &CardSpec, start: u32) -> Result<RunningFirmware,
         outcome: BootOutcome::Image { start: FlashAddr(start), version },
         device_id,
         block: [u32::from(major) << 16, u32::from(minor) << 16 | u32::from(subminor), 0, date],
+        defect: None,
     })
 }
 
@@ -106,10 +138,8 @@ impl Candidates {
     }
 
     fn judge_once(flash: &[u8], spec: &CardSpec) -> Self {
-        let judged = signatures(flash)
-            .into_iter()
-            .map(|start| (FlashAddr(start), started(flash, spec, start)));
-        Self(judged.collect())
+        let found = signatures(flash).into_iter();
+        Self(found.map(|start| (FlashAddr(start), judged(flash, spec, start))).collect())
     }
 
     /// The candidates that do not start.
@@ -119,26 +149,57 @@ impl Candidates {
         refused.collect()
     }
 
-    /// Power-on.
-    pub(super) fn power_on(&self, spec: &CardSpec) -> RunningFirmware {
-        let first = self.0.iter().find_map(|(_, runs)| runs.clone().ok());
-        first.unwrap_or_else(|| RunningFirmware::recovery(spec))
+    /// The image that a search takes.
+    fn first(&self, highest: bool) -> Option<RunningFirmware> {
+        let mut runs = self.0.iter().filter_map(|(_, runs)| runs.as_ref().ok());
+        if highest { runs.next_back() } else { runs.next() }.cloned()
     }
 
-    /// Software reset with this boot address register; its low byte means nothing we know
+    /// The image at this address.
+    fn at(&self, wanted: FlashAddr) -> Option<RunningFirmware> {
+        let (_, runs) = self.0.iter().find(|(start, _)| *start == wanted)?;
+        runs.clone().ok()
+    }
+}
+
+impl CardState {
+    /// What runs after power-on.
+    pub(super) fn after_power_on(&self) -> RunningFirmware {
+        self.started(self.candidates().first(self.spec.boots_highest_first))
+    }
+
+    /// What runs after a software reset. The low byte of the boot address register means nothing we know
     /// (docs/hardware.md#open-questions).
-    pub(super) fn reset(&self, spec: &CardSpec, boot_address: u32) -> RunningFirmware {
-        let wanted = FlashAddr(boot_address >> 8);
-        let chosen = self.0.iter().find(|(start, _)| *start == wanted);
-        chosen.and_then(|(_, runs)| runs.clone().ok()).unwrap_or_else(|| self.power_on(spec))
+    pub(super) fn after_reset(&self) -> RunningFirmware {
+        let wanted = FlashAddr(self.boot_address >> 8);
+        match self.candidates().at(wanted).filter(|_| self.spec.honours_boot_address) {
+            Some(chosen) => self.started(Some(chosen)),
+            None => self.after_power_on(),
+        }
     }
 
     /// Power-on under both orders.
-    pub(super) fn outcomes(&self, spec: &CardSpec) -> BootOutcomes {
-        let last = self.0.iter().rev().find_map(|(_, runs)| runs.clone().ok());
-        BootOutcomes {
-            lowest_first: self.power_on(spec).outcome,
-            highest_first: last.unwrap_or_else(|| RunningFirmware::recovery(spec)).outcome,
+    pub(super) fn boot_outcomes(&self) -> BootOutcomes {
+        let [lowest_first, highest_first] =
+            [false, true].map(|highest| self.started(self.candidates().first(highest)).outcome);
+        BootOutcomes { lowest_first, highest_first }
+    }
+
+    /// What comes of the image that the boot ROM takes.
+    fn started(&self, image: Option<RunningFirmware>) -> RunningFirmware {
+        let Some(mut firmware) = image else {
+            return RunningFirmware::recovery(&self.spec);
+        };
+        if let BootOutcome::Image { version, .. } = firmware.outcome {
+            firmware.defect = self.armed.defect_of(version);
         }
+        if let Some(FirmwareDefect::NeverStarts { recovery_id }) = firmware.defect {
+            firmware.hang();
+            firmware.block = [0; 4];
+            if recovery_id {
+                firmware.device_id = self.spec.recovery_id();
+            }
+        }
+        firmware
     }
 }

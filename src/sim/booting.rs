@@ -21,6 +21,7 @@
 //! chip anyway.
 
 use super::boot::RunningFirmware;
+use super::{BootOutcome, FirmwareDefect};
 use super::bus::{
     ADDRESS, ALL_ONES, BANK, BANK_END, COMMAND, DATA, DATA_END, DEVICE_ID, DRIVER_SEMAPHORE,
     RECOVERY_TEST, RESET, VERSION, VERSION_END,
@@ -43,6 +44,16 @@ impl CardState {
         let from = now.saturating_add(silent);
         let until = now.saturating_add(u64::from(self.spec.boot_ms) * 1_000_000);
         self.booting = (from < until).then_some(Booting { from, until, before });
+        self.dies_at = u64::MAX;
+        match self.running.defect {
+            Some(FirmwareDefect::Dies { ms, .. }) => {
+                let life = ms.saturating_mul(1_000_000);
+                self.dies_at = from.max(until).saturating_add(life);
+            }
+            // Memory of the chip is not cleared: what ran before seems to run.
+            Some(FirmwareDefect::NeverStarts { .. }) => self.running.block = before,
+            _ => {}
+        }
     }
 
     /// The part of the boot that is over, in thousandths; `None` when none goes on.
@@ -56,14 +67,45 @@ impl CardState {
         Some((over / u128::from(boot.until - boot.from)) as u32)
     }
 
-    /// Does what the end of a boot does, when it is reached.
-    pub(super) fn settle_boot(&mut self) {
+    /// Does what has become due: the end of a boot, and what firmware with a defect does later.
+    pub(super) fn settle(&mut self) {
         if self.booting.is_some() && self.boot_progress().is_none() {
             self.booting = None;
             self.semaphores = [SemaphoreHolder::Free; 64];
             self.driver_semaphore = false;
             self.save();
         }
+        if self.running.defect.is_some() && self.booting.is_none() {
+            self.settle_defect();
+        }
+    }
+
+    fn settle_defect(&mut self) {
+        match self.running.defect {
+            Some(FirmwareDefect::NeedsDriver) if self.config.masters() => {
+                self.running.defect = None;
+            }
+            Some(FirmwareDefect::Dies { .. })
+                if self.running.runs() && self.time.now() >= self.dies_at =>
+            {
+                self.running.hang();
+                if self.semaphores[63] == SemaphoreHolder::Free {
+                    self.semaphores[63] = SemaphoreHolder::Dead;
+                }
+            }
+            _ => return,
+        }
+        self.save();
+    }
+
+    /// The firmware has died and no register answers; configuration space does.
+    pub(super) fn is_silenced(&self) -> bool {
+        let silent = matches!(self.running.defect, Some(FirmwareDefect::Dies { silent: true, .. }));
+        silent && self.time.now() >= self.dies_at
+    }
+
+    fn never_started(&self) -> bool {
+        matches!(self.running.defect, Some(FirmwareDefect::NeverStarts { .. }))
     }
 
     /// What configuration space is to show: what runs, or the boot ROM.
@@ -76,10 +118,12 @@ impl CardState {
         }
     }
 
-    /// 0x41270: alive while firmware runs, and always below the bound.
+    /// 0x41270: alive while firmware runs, and always below the bound; frozen when it has died.
     pub(super) fn read_recovery_test(&mut self) -> u32 {
-        if self.running.is_recovery() {
-            return ALL_ONES;
+        match self.running.outcome {
+            BootOutcome::Hung { .. } if !self.never_started() => return self.live,
+            BootOutcome::Hung { .. } | BootOutcome::Recovery => return ALL_ONES,
+            BootOutcome::Image { .. } => {}
         }
         self.live = self.live.wrapping_add(0x0001_0405) % BOUND;
         self.live
@@ -127,12 +171,14 @@ impl CardState {
     }
 
     fn version_in_boot(&self, p: u32) -> [u32; 4] {
-        let [major, minors, ..] = self.running.block;
+        let block = self.running.version_block();
+        let [major, minors, ..] = block;
         match p {
+            _ if self.never_started() => block,
             0..100 => self.booting.map_or([0; 4], |boot| boot.before),
             100..500 => [0; 4],
             500..950 => [major, minors & 0xffff_0000, 0, 0],
-            _ => self.running.block,
+            _ => block,
         }
     }
 

@@ -3,7 +3,7 @@
 //!
 //! | register | behaviour |
 //! |---|---|
-//! | 0x1f064..0x1f073 | version of what runs, 0 in recovery mode; read only |
+//! | 0x1f064..0x1f073 | version of what runs, 0 in recovery mode; read only. Here and at 0x41270 firmware that fails differs ([`super::FirmwareDefect`]) |
 //! | 0x41270 | another value below 0xfff00000 at each read, all ones in recovery mode; read only |
 //! | 0x8069c | the kernel driver's semaphore; reading it is misuse, but for a network driver |
 //! | 0xf0000 | boot address, plain, cleared by power only |
@@ -55,6 +55,11 @@ fn check(at: u32) -> Result<(), CrError> {
 }
 
 impl CardState {
+    /// BAR0 answers.
+    pub(super) fn bar_answers(&self) -> bool {
+        !self.is_silent() && self.config.memory_enabled() && !self.is_silenced()
+    }
+
     /// One read through BAR0.
     pub(super) fn bar_read(&mut self, at: u32) -> Result<u32, CrError> {
         let answer = self.bar_read_now(at);
@@ -67,7 +72,7 @@ impl CardState {
         self.spend(READ_NS);
         self.counters.bar_reads += 1;
         self.count_access();
-        if self.is_silent() || !self.config.memory_enabled() {
+        if !self.bar_answers() {
             return self.answer(at, ALL_ONES);
         }
         if !self.outstanding.is_empty() {
@@ -107,7 +112,7 @@ impl CardState {
         self.spend(WRITE_NS);
         self.counters.bar_writes += 1;
         self.count_access();
-        if !self.is_silent() && self.config.memory_enabled() {
+        if self.bar_answers() {
             self.posted =
                 if at == FLUSH && value == 0 { Posted::FlushStarted } else { Posted::Dirty };
             self.repeat_write();
@@ -203,7 +208,10 @@ impl CardState {
         if self.hides(at) {
             return LOCKED;
         }
-        self.settle_boot();
+        self.settle();
+        if self.is_silenced() {
+            return ALL_ONES;
+        }
         if let Some(p) = self.boot_progress() {
             return self.read_in_boot(at, p);
         }
@@ -240,7 +248,10 @@ impl CardState {
         if self.trace.is_some() && at != FLUSH && !(COMMAND..=DATA_END).contains(&at) {
             self.log(|| Op::Register { at, value });
         }
-        self.settle_boot();
+        self.settle();
+        if self.is_silenced() {
+            return;
+        }
         if self.boot_progress().is_some() {
             return self.write_in_boot(at, value);
         }

@@ -152,17 +152,15 @@ impl SimCard {
         self.state.borrow_mut().load_flash(at as usize, bytes);
     }
 
-    /// Which image would start at the next power-on, by the order this simulator assumes.
+    /// Which image would start at the next power-on, by the order of this card.
     pub fn boot_outcome(&self) -> BootOutcome {
-        let state = self.state.borrow();
-        state.candidates().power_on(&state.spec).outcome
+        self.state.borrow().after_power_on().outcome
     }
 
     /// Which image would start at the next power-on under either order of search: which of two
     /// good images a real boot ROM takes is UNCONFIRMED (docs/fs2.md#flash-map).
     pub fn boot_outcomes(&self) -> BootOutcomes {
-        let state = self.state.borrow();
-        state.candidates().outcomes(&state.spec)
+        self.state.borrow().boot_outcomes()
     }
 
     /// Where a signature is that the boot ROM does not start an image from, and why.
@@ -172,16 +170,17 @@ impl SimCard {
 
     /// Which image would start at the next software reset, boot address register included.
     pub fn reset_outcome(&self) -> BootOutcome {
-        let state = self.state.borrow();
-        state.candidates().reset(&state.spec, state.boot_address).outcome
+        self.state.borrow().after_reset().outcome
     }
 
     /// What runs now; in a boot, what is being started.
     pub fn running(&self) -> BootOutcome {
-        self.state.borrow().running.outcome.clone()
+        let mut state = self.state.borrow_mut();
+        state.settle();
+        state.running.outcome.clone()
     }
 
-    /// Power off and on: boots, semaphores free, faults gone.
+    /// Power off and on: boots, semaphores free, faults gone but for those of firmware.
     pub fn power_cycle(&self) {
         self.state.borrow_mut().power_cycle();
     }
@@ -219,7 +218,7 @@ impl SimCard {
     /// (docs/hardware.md#write-flush).
     pub fn semaphores_held(&self) -> Vec<u8> {
         let mut state = self.state.borrow_mut();
-        state.settle_boot();
+        state.settle();
         let by_fault = state.armed.list();
         (0..64)
             .filter(|n| !(32..36).contains(n))

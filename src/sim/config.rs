@@ -12,6 +12,7 @@ pub(super) const NOT_READABLE: u32 = 0xbadacce5;
 
 const VENDOR: u32 = 0x15b3;
 const MEMORY: u16 = 1 << 1;
+const BUS_MASTER: u16 = 1 << 2;
 /// COMMAND bits that can be written: memory, bus master, parity, SERR, INTx off.
 const COMMAND_MASK: u16 = 0x0546;
 /// BAR0: 64-bit memory of 1 MiB. BAR2: 64-bit prefetchable, 8 MiB (size UNCONFIRMED).
@@ -45,13 +46,17 @@ impl ConfigRegisters {
         self.command & MEMORY != 0
     }
 
+    pub(super) fn masters(&self) -> bool {
+        self.command & BUS_MASTER != 0
+    }
+
     pub(super) fn read(&self, at: u16, spec: &CardSpec, running: &RunningFirmware) -> u32 {
         match at {
             0x00 => u32::from(running.device_id) << 16 | VENDOR,
             0x04 => self.command.into(),
             // Memory controller without firmware, network controller with it
             // (docs/lab.md#emulated-card).
-            0x08 if running.is_recovery() => 0x0580_0000 | u32::from(spec.revision),
+            0x08 if running.device_id == spec.recovery_id() => 0x0580_0000 | u32::from(spec.revision),
             0x08 => 0x0200_0000 | u32::from(spec.revision),
             0x10 | 0x14 | 0x18 | 0x1c => {
                 let n = usize::from(at - 0x10) / 4;

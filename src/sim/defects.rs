@@ -28,7 +28,7 @@ impl CardState {
         match (self.armed.defects.version, n) {
             (Some(shown), 0) => u32::from(shown.major) << 16,
             (Some(shown), 1) => u32::from(shown.minor) << 16 | u32::from(shown.subminor),
-            _ => self.running.block.get(n).copied().unwrap_or(ALL_ONES),
+            _ => self.running.version_block().get(n).copied().unwrap_or(ALL_ONES),
         }
     }
 

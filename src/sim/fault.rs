@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 /// One thing that goes wrong. Several can wait at a time; each is used up when it has happened,
-/// and [`super::SimCard::power_cycle`] takes them all away.
+/// and [`super::SimCard::power_cycle`] takes them all away; only [`Fault::Firmware`], which belongs to
+/// an image, stays.
 ///
 /// `op` is the number of a mutating flash operation (each sector erase, each page or byte program,
 /// each status write) of this power-on, from 1. `after` counts what comes before the fault, from the
@@ -120,6 +121,25 @@ pub enum Fault {
     /// At most `depth` are outstanding. Each read lets one arrive behind it, and none is on its way
     /// for more than 20 µs.
     DelayedWrites { depth: u32 },
+    /// Firmware of this version, in whichever half, does not do what firmware does. That holds from its
+    /// next start on, and for good; one more fault for the same version replaces the first. The boot ROM
+    /// takes such an image like any other one, and goes to no other image when it hangs.
+    Firmware { fw_version: Version, defect: FirmwareDefect },
+}
+
+/// What is wrong with firmware ([`Fault::Firmware`]). No public source describes a ConnectX-3 whose
+/// firmware hangs: this is as hard on a driver as the registers allow (docs/lab.md#firmware-that-fails).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FirmwareDefect {
+    /// It is loaded and never starts. The version of the firmware before stays readable until power is
+    /// cycled. With `recovery_id` the card shows its recovery id, otherwise the one of the image.
+    NeverStarts { recovery_id: bool },
+    /// It hangs `ms` milliseconds after its start. When `silent`, no register answers any more;
+    /// otherwise they keep what they hold, and semaphore 63 stays taken.
+    Dies { ms: u64, silent: bool },
+    /// It starts when a driver enables bus mastering. Until then it shows no version.
+    NeedsDriver,
 }
 
 /// What [`Fault::WrongRead`] delivers.
@@ -324,6 +344,14 @@ impl ArmedFaults {
         let (fault, _) = self.list.remove(at);
         self.refresh();
         Some(fault)
+    }
+
+    /// What is wrong with firmware of this version.
+    pub(super) fn defect_of(&self, version: Version) -> Option<FirmwareDefect> {
+        self.list.iter().find_map(|(fault, _)| match fault {
+            Fault::Firmware { fw_version, defect } if *fw_version == version => Some(*defect),
+            _ => None,
+        })
     }
 
     /// The removal, reset, pause, sleep or write of the firmware due at this access.

@@ -42,7 +42,7 @@ mod tests;
 pub use boot::{BootOutcome, BootOutcomes};
 pub use card::SimCard;
 pub use chips::SimChip;
-pub use fault::{Fault, WrongRead, WrongRegister};
+pub use fault::{Fault, FirmwareDefect, WrongRead, WrongRegister};
 pub use file::CardFileError;
 pub use fs2::BootRefusal;
 #[cfg(any(test, fuzzing))]

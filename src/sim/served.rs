@@ -56,8 +56,14 @@ impl SimCard {
 
     /// Answers on BAR0: powered, present, not in reset, memory decode on.
     pub(super) fn answers(&self) -> bool {
-        let state = self.state.borrow();
-        !state.is_silent() && state.config.memory_enabled()
+        self.state.borrow().bar_answers()
+    }
+
+    /// Firmware runs and answers commands.
+    pub(super) fn firmware_runs(&self) -> bool {
+        let mut state = self.state.borrow_mut();
+        state.settle();
+        state.running.runs()
     }
 
     /// Identity of the running image; empty in recovery mode.

@@ -38,6 +38,14 @@ pub struct CardSpec {
     /// Its boot ROM does not compare the full image CRC. Whether a ConnectX-3 does is UNCONFIRMED.
     #[serde(default)]
     pub ignores_full_crc: bool,
+    /// Of two valid images the boot ROM starts the one at the higher address. Which one a ConnectX-3
+    /// takes is UNCONFIRMED (docs/fs2.md#flash-map).
+    #[serde(default)]
+    pub boots_highest_first: bool,
+    /// After a software reset the image in the boot address register comes first. That a
+    /// ConnectX-3 does so follows from what flint writes there; the order is UNCONFIRMED.
+    #[serde(default = "yes")]
+    pub honours_boot_address: bool,
 }
 
 /// What card files of earlier versions do not hold.
@@ -60,6 +68,8 @@ impl Default for CardSpec {
             boot_shows_recovery_id: true,
             pci_reset_boots: true,
             ignores_full_crc: false,
+            boots_highest_first: false,
+            honours_boot_address: true,
         }
     }
 }

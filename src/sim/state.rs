@@ -133,6 +133,8 @@ pub(super) struct CardState {
     pub(super) network_driver: bool,
     /// A boot goes on.
     pub(super) booting: Option<Booting>,
+    /// When the firmware dies ([`super::FirmwareDefect::Dies`]).
+    pub(super) dies_at: u64,
     /// Last value of 0x41270.
     pub(super) live: u32,
     /// [`super::SimCard::serial`]; `None` when the card had no identity when it was made.
@@ -175,7 +177,7 @@ impl CardState {
     /// A card switched on for the first time.
     pub(super) fn new(spec: CardSpec, flash: &[u8]) -> Self {
         let mut card = Self::with_running(spec.clone(), flash, RunningFirmware::recovery(&spec));
-        card.running = card.candidates().power_on(&spec);
+        card.running = card.after_power_on();
         card.serial = card.running_serial();
         card
     }
@@ -205,6 +207,7 @@ impl CardState {
             hurry: false,
             network_driver: false,
             booting: None,
+            dies_at: u64::MAX,
             live: 0,
             serial: None,
             boots: 0,
@@ -378,6 +381,9 @@ impl CardState {
                     *hold = SemaphoreHolder::Free;
                 }
             }
+            Fault::Firmware { fw_version, .. } => self.armed.drop_where(
+                |fault| matches!(fault, Fault::Firmware { fw_version: v, .. } if *v == fw_version),
+            ),
             Fault::CorruptConfiguration => {
                 for (at, bytes) in self.nv_areas().map(|a| a.spoiling()).unwrap_or_default() {
                     self.load_flash(at as usize, &bytes);
@@ -432,9 +438,9 @@ impl CardState {
     fn restart(&mut self, silent: u64) {
         self.log(|| Op::Reset);
         self.set_defaults();
-        let before = self.running.block;
+        let before = self.running.version_block();
         if !self.armed.defects.reset_keeps {
-            self.running = self.candidates().reset(&self.spec, self.boot_address);
+            self.running = self.after_reset();
             self.begin_boot(silent, before);
         }
         self.save();
@@ -457,7 +463,7 @@ impl CardState {
 
     pub(super) fn power_cycle(&mut self) {
         self.log(|| Op::PowerLost);
-        self.armed.drop_where(|_| true);
+        self.armed.drop_where(|fault| !matches!(fault, Fault::Firmware { .. }));
         self.off = false;
         self.gone = false;
         self.mutations = 0;
@@ -473,7 +479,7 @@ impl CardState {
         self.nor.power_up();
         self.quiet_until = 0;
         self.boot_address = 0;
-        self.running = self.candidates().power_on(&self.spec);
+        self.running = self.after_power_on();
         self.begin_boot(0, [0; 4]);
         self.save();
     }

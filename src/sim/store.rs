@@ -5,7 +5,7 @@ use super::bus::KEPT_SEMAPHORES;
 use super::file::{CardFile, io_error};
 use super::records::LARGEST;
 use super::state::{CardState, SemaphoreHolder};
-use super::{CardFileError, CardSpec, Counters, Fault, Misuse};
+use super::{CardFileError, CardSpec, Counters, Fault, FirmwareDefect, Misuse};
 use crate::escape;
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
@@ -82,8 +82,8 @@ impl CardRecord {
         }
     }
 
-    /// The card as the last process left it. An erase or a reset is over by now, and the holder of
-    /// a semaphore is gone.
+    /// The card as the last process left it. An erase or a reset is over by now, the holder of a
+    /// semaphore is gone, and firmware that dies is dead.
     fn restore(self, flash: &[u8], file: CardFile) -> CardState {
         let mut card = CardState::with_running(self.spec, flash, self.running);
         card.boot_address = self.boot_address;
@@ -112,6 +112,9 @@ impl CardRecord {
         card.hw_access = self.hw_access;
         for (at, bits) in self.marginal {
             card.nor.waver(at, bits);
+        }
+        if matches!(card.running.defect, Some(FirmwareDefect::Dies { .. })) {
+            card.dies_at = 0;
         }
         card.file = Some(file);
         card

@@ -58,7 +58,7 @@ impl CardState {
 
     /// 0xe0000 and on is memory.
     pub(super) fn has_mailbox(&self) -> bool {
-        !self.running.is_recovery() && self.running.block[1] >> 16 >= MAPPED_SINCE
+        !self.running.is_recovery() && self.running.version_block()[1] >> 16 >= MAPPED_SINCE
     }
 
     /// Registers of a secure host: hidden but for the tools command interface, which the firmware answers
@@ -101,7 +101,7 @@ impl CardState {
     /// The control word is written: with the go bit, a command. Without firmware it stays set.
     pub(super) fn write_tools_control(&mut self, word: u32) {
         self.plain.insert(CONTROL, word);
-        if word & GO == 0 || self.running.is_recovery() {
+        if word & GO == 0 || !self.running.runs() {
             return;
         }
         self.tools.done_at = self.time.now() + COMMAND_NS;
@@ -156,7 +156,7 @@ impl CardState {
             return Rc::clone(facts);
         }
         let start = match &self.running.outcome {
-            BootOutcome::Image { start, .. } => Some(*start),
+            BootOutcome::Image { start, .. } | BootOutcome::Hung { start, .. } => Some(*start),
             BootOutcome::Recovery => None,
         };
         let facts = Rc::new(ImageSettings::of(&self.spec, self.nor.mem(), start));
@@ -211,7 +211,7 @@ impl CardState {
     /// The firmware stores a setting without being asked: bytes of its own in its configuration area,
     /// when it gets semaphore 63 ([`Fault::FirmwareWrites`]).
     pub(super) fn firmware_writes(&mut self) {
-        if self.running.is_recovery() || self.off {
+        if !self.running.runs() || self.off {
             return;
         }
         if self.semaphores[63] != SemaphoreHolder::Free || self.nor.is_busy(self.time.now()) {

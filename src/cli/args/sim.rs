@@ -16,13 +16,14 @@ pub enum SimCommand {
         file: PathBuf,
     },
     /// Inject a fault; it acts from the next command on
+    #[command(after_help = FAULT_HELP)]
     Fault {
         /// Card file
         file: PathBuf,
         /// The fault as JSON, e.g. '{"fault":"power_cut","op":100,"seed":1}'
         fault: String,
     },
-    /// Switch the power off and on: the card boots, semaphores and faults are cleared
+    /// Switch the power off and on: the card boots, semaphores and faults are cleared, but for those of firmware
     PowerCycle {
         /// Card file
         file: PathBuf,
@@ -82,6 +83,12 @@ pub struct CreateArgs {
     /// What a PCI reset does to a chip with a boot time (VFIO resets a card when it opens and closes it)
     #[arg(long, value_name = "KIND", default_value = "boots")]
     pub pci_reset: PciReset,
+    /// Which of two valid images the boot ROM starts
+    #[arg(long, value_name = "ORDER", default_value = "lowest-first")]
+    pub boot_order: BootOrder,
+    /// What the boot address register means to a software reset
+    #[arg(long, value_name = "KIND", default_value = "honoured")]
+    pub boot_address: BootAddress,
     /// Whether the address register of the configuration gateway can be read back
     #[arg(long, value_name = "KIND", default_value = "readable")]
     pub config_gateway: GatewayReadback,
@@ -101,6 +108,22 @@ pub enum PciReset {
     Boots,
     /// Configuration registers are cleared, firmware and semaphores stay
     Keeps,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BootOrder {
+    /// The one at the lowest address
+    LowestFirst,
+    /// The one at the highest address
+    HighestFirst,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BootAddress {
+    /// A valid image at that address is started
+    Honoured,
+    /// The boot ROM searches as at power-on
+    Ignored,
 }
 
 #[derive(Args, Debug)]
@@ -126,6 +149,15 @@ pub enum PaceArg {
     /// Erases and programs take as long as on a real chip
     Wall,
 }
+
+const FAULT_HELP: &str = "\
+Firmware that fails is named by its version, and stays so whatever happens to the power:
+  {\"fault\":\"firmware\",\"fw_version\":\"2.42.5000\",\"defect\":DEFECT}
+where DEFECT is one of
+  {\"never_starts\":{\"recovery_id\":true}}   loaded, and hangs; the PCI id is the recovery id or the image's
+  {\"dies\":{\"ms\":2000,\"silent\":false}}    hangs later; its registers freeze or read all ones
+  \"needs_driver\"                           starts when a driver enables bus mastering
+docs/schema.json lists every fault (`Fault`).";
 
 const CONTROL_HELP: &str = "\
 The control socket takes one command a line and answers each with `ok`, `ok JSON` or `error WHY`:

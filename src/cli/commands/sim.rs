@@ -2,7 +2,8 @@
 
 use super::{CommandError, Ctx, Ran, create_new, write};
 use crate::cli::args::sim::{
-    CreateArgs, GatewayReadback, ImageArgs, ImageShape, PaceArg, PciReset, ServeArgs, SimCommand,
+    BootAddress, BootOrder, CreateArgs, GatewayReadback, ImageArgs, ImageShape, PaceArg, PciReset,
+    ServeArgs, SimCommand,
 };
 use crate::cli::failure::Failure;
 use crate::cli::json;
@@ -56,6 +57,8 @@ fn create(ctx: &mut Ctx<'_>, args: &CreateArgs) -> Ran {
     spec.write_only_address = args.config_gateway == GatewayReadback::WriteOnly;
     spec.boot_ms = args.boot_ms;
     spec.pci_reset_boots = args.pci_reset == PciReset::Boots;
+    spec.boots_highest_first = args.boot_order == BootOrder::HighestFirst;
+    spec.honours_boot_address = args.boot_address == BootAddress::Honoured;
     if let Some(bdf) = &args.bdf {
         spec.bdf.clone_from(bdf);
     }
@@ -139,6 +142,9 @@ fn running_text(outcome: &BootOutcome) -> String {
         BootOutcome::Image { start, version } => {
             format!("runs {version} from 0x{:x}", start.0)
         }
+        BootOutcome::Hung { start, version } => {
+            format!("has loaded {version} from 0x{:x}, which does not run", start.0)
+        }
         BootOutcome::Recovery => "in recovery mode".into(),
     }
 }
@@ -166,6 +172,12 @@ fn info(ctx: &mut Ctx<'_>, path: &Path) -> Ran {
             spec.boot_ms,
             if spec.pci_reset_boots { "restarts the chip" } else { "does not restart the chip" }
         ));
+    }
+    if spec.boots_highest_first {
+        out.push_str("boot ROM    takes the valid image at the highest address\n");
+    }
+    if !spec.honours_boot_address {
+        out.push_str("boot ROM    ignores the boot address register\n");
     }
     out.line(format_args!("now         {}", running_text(&card.running())));
     out.line(format_args!("power-on    {}", running_text(&card.boot_outcome())));

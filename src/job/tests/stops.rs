@@ -9,7 +9,7 @@ use crate::sim::{BootOutcome, Fault, SimCard};
 fn running_after(card: &SimCard) -> Option<crate::image::Version> {
     match card.boot_outcome() {
         BootOutcome::Image { version, .. } => Some(version),
-        BootOutcome::Recovery => None,
+        BootOutcome::Hung { .. } | BootOutcome::Recovery => None,
     }
 }
 

@@ -81,8 +81,6 @@ pub(super) struct NetworkFirmware {
     named: ImageIdentity,
     version: [u32; 2],
     ports: u8,
-    /// An image was started.
-    runs: bool,
     /// Never answers.
     pub(super) dead: bool,
     icm: Icm,
@@ -101,7 +99,6 @@ impl NetworkFirmware {
             named: ImageIdentity::default(),
             version: [0; 2],
             ports: card.spec().ports(),
-            runs: false,
             dead: false,
             icm: Icm::default(),
             queues: EventQueues::default(),
@@ -120,7 +117,6 @@ impl NetworkFirmware {
         self.named = card.named();
         let [major, minors, ..] = card.state.borrow().running.block;
         self.version = [major, minors];
-        self.runs = self.version != [0; 2];
     }
 
     /// Drops the memory that the host lent.
@@ -132,11 +128,11 @@ impl NetworkFirmware {
     }
 
     /// For the control channel.
-    pub(super) fn report(&self) -> Value {
+    pub(super) fn report(&self, card: &SimCard) -> Value {
         let counts: BTreeMap<String, u64> =
             self.counts.iter().map(|(op, n)| (format!("{op:#05x}"), *n)).collect();
         json!({
-            "runs": self.runs,
+            "runs": card.firmware_runs(),
             "dead": self.dead,
             "commands": counts,
             "failures": self.failures,
@@ -148,7 +144,7 @@ impl NetworkFirmware {
 
     /// A register was written: executes the command if it is the command word with the go bit.
     pub(super) fn written(&mut self, card: &SimCard, at: CrOffset, host: &mut DeviceBus<'_>) {
-        if at.0 != GO_WORD || !self.runs || self.dead {
+        if at.0 != GO_WORD || self.dead || !card.firmware_runs() {
             return;
         }
         let word = card.peek(GO_WORD);

@@ -234,7 +234,7 @@ fn info(device: &ServedDevice, hold_at: Option<u64>) -> Value {
         "dma_ranges": device.memory.ranges.len(),
         "msix_vectors": device.irqs.vectors(),
         "interrupts_sent": device.irqs.sent,
-        "firmware": device.firmware.report(),
+        "firmware": device.firmware.report(card),
         "clients_refused": device.clients_refused,
     })
 }

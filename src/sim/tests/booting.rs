@@ -310,7 +310,14 @@ fn card_files_of_earlier_versions_still_open() {
         let fields = value.as_object_mut().expect("object");
         fields.remove("serial").expect("new since then");
         let spec = fields["spec"].as_object_mut().expect("object");
-        for new in ["boot_ms", "boot_shows_recovery_id", "pci_reset_boots", "ignores_full_crc"] {
+        for new in [
+            "boot_ms",
+            "boot_shows_recovery_id",
+            "pci_reset_boots",
+            "ignores_full_crc",
+            "boots_highest_first",
+            "honours_boot_address",
+        ] {
             spec.remove(new).expect("new since then");
         }
         let old = serde_json::to_vec(&value).expect("JSON");

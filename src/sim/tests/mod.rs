@@ -6,6 +6,7 @@ mod chips;
 mod driver;
 mod faults;
 mod files;
+mod firmware;
 mod nv_log;
 mod register_faults;
 mod speed;

@@ -113,7 +113,15 @@ impl SweepSetup {
                 *byte &= remain;
             }
         }
-        let spec = CardSpec { hw_id: 0x1f7, revision: 0, chip, ..CardSpec::default() };
+        // The scenarios between them meet every boot ROM.
+        let spec = CardSpec {
+            hw_id: 0x1f7,
+            revision: 0,
+            chip,
+            boots_highest_first: matches!(from, Half::Odd),
+            honours_boot_address: other_used,
+            ..CardSpec::default()
+        };
         let card = SimCard::new(spec, &flash);
         Self::new(card, Some(old.version), new)
     }
