@@ -199,6 +199,20 @@ impl Card {
         self.read(Reg::RecoveryTest)
     }
 
+    /// The register at 0x41270 changes from read to read, as it does while firmware runs
+    /// (docs/hardware.md#recovery-mode), or cannot be read.
+    pub fn shows_life(&mut self) -> Result<bool, CardError> {
+        let mut before = None;
+        for _ in 0..MOST_READINGS {
+            match self.recovery_test() {
+                Ok(value) if before.is_none_or(|b| b == value) => before = Some(value),
+                Ok(_) | Err(CardError::BadAccess { .. }) => return Ok(true),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
+    }
+
     /// The clock waits are measured on.
     pub fn clock(&self) -> Rc<dyn Clock> {
         Rc::clone(&self.clock)

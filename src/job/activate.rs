@@ -163,18 +163,18 @@ fn activate_as(
     events: &mut dyn Events,
 ) -> Result<Activation, JobError> {
     let home = device.borrowed.as_ref().and_then(|b| b.original_driver());
-    let (by, after, reset_seen) = match home {
+    let (by, after, reset_seen, lives) = match home {
         Some(driver) => {
             events.emit(Event::Note {
                 text: format!("giving the card back to {driver}, which resets it"),
             });
             // Its probe does not start on a chip that has not come back from the reset.
-            (ActivatedBy::Driver, by_driver(device)?, true)
+            (ActivatedBy::Driver, by_driver(device)?, true, true)
         }
         None => {
             events.emit(Event::Note { text: "resetting the card".into() });
-            let (after, seen) = by_reset(device, facts).map_err(|error| at_reset(error, wanted))?;
-            (ActivatedBy::SoftwareReset, after, seen)
+            let found = by_reset(device, facts).map_err(|error| at_reset(error, wanted))?;
+            (ActivatedBy::SoftwareReset, found.0, found.1, found.2)
         }
     };
     tracing::info!(?by, %wanted, ?after, "the card is back");
@@ -187,6 +187,7 @@ fn activate_as(
                 Some(version) => format!("{version} runs"),
                 None => "no firmware runs".into(),
             },
+            hung: after.is_none(),
         });
     }
     // Another version than before was loaded by this reset.
@@ -197,6 +198,11 @@ fn activate_as(
             ActivatedBy::SoftwareReset => "the firmware shows",
         };
         Some(format!("{who} no version, so whether {wanted} runs is not known"))
+    } else if !lives {
+        Some(format!(
+            "{wanted} was loaded, and 0x41270 does not change as it does while firmware runs, so whether it has \
+             stopped is not known"
+        ))
     } else if !loaded {
         Some(format!(
             "{wanted} ran before, and semaphore 63 was still taken after the reset, so whether the card loaded its flash is not known"
@@ -224,22 +230,27 @@ fn at_reset(error: JobError, wanted: Version) -> JobError {
         error => JobError::NotActivated {
             wanted: wanted.to_string(),
             running: super::error_text::error_chain(&error),
+            hung: false,
         },
     }
 }
 
-/// Resets the card; what runs afterwards, and whether the reset was seen.
-fn by_reset(device: &mut Device, facts: &CardFacts) -> Result<(Option<Version>, bool), JobError> {
+/// Resets the card; what runs afterwards, whether the reset was seen, and whether the firmware shows life.
+fn by_reset(
+    device: &mut Device,
+    facts: &CardFacts,
+) -> Result<(Option<Version>, bool, bool), JobError> {
     let seen = device.card.software_reset()?;
-    let after = match device.card.running_version() {
+    let mut runs = || Ok((device.card.running_version()?, device.card.shows_life()?));
+    let (after, lives) = match runs() {
         // Another program resets it.
         Err(CardError::Gone { .. }) => {
             device.card.wait_until_ready()?;
-            device.card.running_version()?
+            (device.card.running_version()?, device.card.shows_life()?)
         }
-        after => after?,
-    }
-    .map(version);
+        found => found?,
+    };
+    let after = after.map(version);
     // Its PCI ids are others now; what the kernel knows of it is of the card as it was.
     // A card whose firmware does not run stays as it is: no driver may meet it.
     device.reenumerate = facts.recovery && device.card.firmware() == FirmwareState::Runs;
@@ -249,7 +260,7 @@ fn by_reset(device: &mut Device, facts: &CardFacts) -> Result<(Option<Version>, 
             return Err(error);
         }
     }
-    Ok((after, seen))
+    Ok((after, seen, lives))
 }
 
 /// Give the card back and ask its driver what runs. No driver knows when it has no port.

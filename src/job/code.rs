@@ -259,6 +259,10 @@ pub(super) const RECOVER: Advice = &[
     "identity from a backup (or from the label: --guid G --mac M): <card> recover <image|IMAGE> --identity BACKUP/identity.json",
 ];
 pub(super) const RUN_AGAIN: Advice = &["run the command again: <typed>", "run the command again"];
+/// The flash holds a valid image whose firmware does not run: `recover` is for cards without one.
+pub(super) const BURN_ANOTHER: Advice = &[
+    "write the firmware that ran before: <card> restore BACKUP, or: <card> burn IMAGE --allow-older",
+];
 const AGAIN: Advice =
     &["download the file again, and compare its length or digest with the vendor's"];
 const POWER_CYCLE: Advice = &["power the machine off and on, then: cx3flash list"];

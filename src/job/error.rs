@@ -149,6 +149,8 @@ pub enum JobError {
         wanted: String,
         /// What runs instead.
         running: String,
+        /// The card answers, and no firmware runs on it.
+        hung: bool,
     },
     /// Another card than the one that its owner named as expendable.
     #[error("the card's serial number is {found}, not {named}; nothing was changed")]

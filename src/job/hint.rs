@@ -1,6 +1,6 @@
 //! What to type next after a failure: the templates of `code.rs`, filled with what is known of the command.
 
-use super::code::{Advice, Code, Exit, RECOVER, RUN_AGAIN, check, unpacked};
+use super::code::{Advice, BURN_ANOTHER, Code, Exit, RECOVER, RUN_AGAIN, check, unpacked};
 use super::{CardSelector, JobError, Outcome};
 use crate::escape::{self, ForeignText};
 use crate::host::{Bdf, HostError, InUse, JournalError, LeaseError, is_root};
@@ -168,6 +168,8 @@ impl Outcome {
             (Exit::NeedsRecover | Exit::StillBoots, Code::CardGone)
             | (Exit::StillBoots, Code::ActivateFailed) => self.code.advice(),
             (Exit::StillBoots, _) => RUN_AGAIN,
+            // The image is valid, so `recover` would be refused.
+            (Exit::NeedsRecover, Code::ActivateFailed) if context.backup.is_none() => BURN_ANOTHER,
             (Exit::NeedsRecover, _) if context.backup.is_some() => Code::FlashFailed.advice(),
             (Exit::NeedsRecover, _) => RECOVER,
             _ => self.code.advice(),

@@ -43,8 +43,12 @@ impl JobError {
                 Some(Some(_)) if matches!(**source, Self::NotPutBack { .. }) => {
                     Exit::HostNotRestored
                 }
+                Some(Some(_)) if matches!(**source, Self::NotActivated { hung: true, .. }) => {
+                    Exit::NeedsRecover
+                }
                 Some(Some(_)) => Exit::StillBoots,
             },
+            Self::NotActivated { hung: true, .. } => Exit::NeedsRecover,
             _ => code.exit(),
         };
         Outcome { exit, code }

@@ -21,13 +21,13 @@
 //! chip anyway.
 
 use super::boot::RunningFirmware;
-use super::{BootOutcome, FirmwareDefect};
 use super::bus::{
     ADDRESS, ALL_ONES, BANK, BANK_END, COMMAND, DATA, DATA_END, DEVICE_ID, DRIVER_SEMAPHORE,
     RECOVERY_TEST, RESET, VERSION, VERSION_END,
 };
 use super::state::{Booting, CardState, SemaphoreHolder};
 use super::tools_firmware::{MAILBOX, MAILBOX_END};
+use super::{BootOutcome, FirmwareDefect};
 
 /// Values of 0x41270 above this mean that no firmware runs (mstflint mflash.c).
 const BOUND: u32 = 0xfff0_0000;

@@ -56,7 +56,9 @@ impl ConfigRegisters {
             0x04 => self.command.into(),
             // Memory controller without firmware, network controller with it
             // (docs/lab.md#emulated-card).
-            0x08 if running.device_id == spec.recovery_id() => 0x0580_0000 | u32::from(spec.revision),
+            0x08 if running.device_id == spec.recovery_id() => {
+                0x0580_0000 | u32::from(spec.revision)
+            }
             0x08 => 0x0200_0000 | u32::from(spec.revision),
             0x10 | 0x14 | 0x18 | 0x1c => {
                 let n = usize::from(at - 0x10) / 4;

@@ -5,6 +5,7 @@ pub(crate) mod bench;
 mod booting;
 mod budgets;
 mod burns;
+mod firmware;
 mod inspection;
 mod pulled;
 mod readings;

@@ -109,7 +109,7 @@ fn pulled_everywhere(original: &SimCard, recipe: &crate::image::Recipe, failsafe
         card.power_cycle();
         let runs = || match card.boot_outcome() {
             BootOutcome::Image { version, .. } => Some(version),
-            BootOutcome::Recovery => None,
+            BootOutcome::Hung { .. } | BootOutcome::Recovery => None,
         };
         let boots = runs().is_some();
         let what = format!("access {after} of {total}: {result:?}");

@@ -167,11 +167,8 @@ fn firmware_that_needs_a_driver_starts_with_bus_mastering() {
 fn a_card_file_keeps_boot_rom_and_defects() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let path = dir.path().join("card");
-    let spec = CardSpec {
-        boots_highest_first: true,
-        honours_boot_address: false,
-        ..CardSpec::default()
-    };
+    let spec =
+        CardSpec { boots_highest_first: true, honours_boot_address: false, ..CardSpec::default() };
     let flash = card(CardSpec::default()).flash();
     let card = SimCard::create(&path, spec.clone(), &flash).expect("new file");
     defective(&card, FirmwareDefect::Dies { ms: 60_000, silent: false });
