@@ -8,7 +8,6 @@
 //! use [`BootOutcomes`].
 
 use super::fs2::{BootRefusal, LoadedImage, signatures};
-use super::state::CardState;
 use super::{CardSpec, FirmwareDefect};
 use crate::image::{FlashAddr, Version};
 use schemars::JsonSchema;
@@ -150,56 +149,14 @@ impl Candidates {
     }
 
     /// The image that a search takes.
-    fn first(&self, highest: bool) -> Option<RunningFirmware> {
+    pub(super) fn first(&self, highest: bool) -> Option<RunningFirmware> {
         let mut runs = self.0.iter().filter_map(|(_, runs)| runs.as_ref().ok());
         if highest { runs.next_back() } else { runs.next() }.cloned()
     }
 
     /// The image at this address.
-    fn at(&self, wanted: FlashAddr) -> Option<RunningFirmware> {
+    pub(super) fn at(&self, wanted: FlashAddr) -> Option<RunningFirmware> {
         let (_, runs) = self.0.iter().find(|(start, _)| *start == wanted)?;
         runs.clone().ok()
-    }
-}
-
-impl CardState {
-    /// What runs after power-on.
-    pub(super) fn after_power_on(&self) -> RunningFirmware {
-        self.started(self.candidates().first(self.spec.boots_highest_first))
-    }
-
-    /// What runs after a software reset. The low byte of the boot address register means nothing we know
-    /// (docs/hardware.md#open-questions).
-    pub(super) fn after_reset(&self) -> RunningFirmware {
-        let wanted = FlashAddr(self.boot_address >> 8);
-        match self.candidates().at(wanted).filter(|_| self.spec.honours_boot_address) {
-            Some(chosen) => self.started(Some(chosen)),
-            None => self.after_power_on(),
-        }
-    }
-
-    /// Power-on under both orders.
-    pub(super) fn boot_outcomes(&self) -> BootOutcomes {
-        let [lowest_first, highest_first] =
-            [false, true].map(|highest| self.started(self.candidates().first(highest)).outcome);
-        BootOutcomes { lowest_first, highest_first }
-    }
-
-    /// What comes of the image that the boot ROM takes.
-    fn started(&self, image: Option<RunningFirmware>) -> RunningFirmware {
-        let Some(mut firmware) = image else {
-            return RunningFirmware::recovery(&self.spec);
-        };
-        if let BootOutcome::Image { version, .. } = firmware.outcome {
-            firmware.defect = self.armed.defect_of(version);
-        }
-        if let Some(FirmwareDefect::NeverStarts { recovery_id }) = firmware.defect {
-            firmware.hang();
-            firmware.block = [0; 4];
-            if recovery_id {
-                firmware.device_id = self.spec.recovery_id();
-            }
-        }
-        firmware
     }
 }

@@ -1,4 +1,4 @@
-//! The time of a boot, and what registers read meanwhile.
+//! What starts, the time of a boot, and what registers read meanwhile.
 //!
 //! No public source describes how a ConnectX-3 comes up, so this curve is hard on a driver that
 //! trusts a first read: each register becomes right at another time, two of them are right before
@@ -27,7 +27,8 @@ use super::bus::{
 };
 use super::state::{Booting, CardState, SemaphoreHolder};
 use super::tools_firmware::{MAILBOX, MAILBOX_END};
-use super::{BootOutcome, FirmwareDefect};
+use super::{BootOutcome, BootOutcomes, FirmwareDefect};
+use crate::image::FlashAddr;
 
 /// Values of 0x41270 above this mean that no firmware runs (mstflint mflash.c).
 const BOUND: u32 = 0xfff0_0000;
@@ -191,5 +192,47 @@ impl CardState {
             RESET if value & 1 == 1 => self.reset(),
             _ => {}
         }
+    }
+}
+
+impl CardState {
+    /// What runs after power-on.
+    pub(super) fn after_power_on(&self) -> RunningFirmware {
+        self.started(self.candidates().first(self.spec.boots_highest_first))
+    }
+
+    /// What runs after a software reset. The low byte of the boot address register means nothing we know
+    /// (docs/hardware.md#open-questions).
+    pub(super) fn after_reset(&self) -> RunningFirmware {
+        let wanted = FlashAddr(self.boot_address >> 8);
+        match self.candidates().at(wanted).filter(|_| self.spec.honours_boot_address) {
+            Some(chosen) => self.started(Some(chosen)),
+            None => self.after_power_on(),
+        }
+    }
+
+    /// Power-on under both orders.
+    pub(super) fn boot_outcomes(&self) -> BootOutcomes {
+        let [lowest_first, highest_first] =
+            [false, true].map(|highest| self.started(self.candidates().first(highest)).outcome);
+        BootOutcomes { lowest_first, highest_first }
+    }
+
+    /// What comes of the image that the boot ROM takes.
+    fn started(&self, image: Option<RunningFirmware>) -> RunningFirmware {
+        let Some(mut firmware) = image else {
+            return RunningFirmware::recovery(&self.spec);
+        };
+        if let BootOutcome::Image { version, .. } = firmware.outcome {
+            firmware.defect = self.armed.defect_of(version);
+        }
+        if let Some(FirmwareDefect::NeverStarts { recovery_id }) = firmware.defect {
+            firmware.hang();
+            firmware.block = [0; 4];
+            if recovery_id {
+                firmware.device_id = self.spec.recovery_id();
+            }
+        }
+        firmware
     }
 }
