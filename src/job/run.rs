@@ -127,7 +127,7 @@ pub fn write_reporting(
     let described = facts.report(&locked);
     let (card, unsteady) = snapshot(&facts, &mut locked, Phase::Backup, events)?;
     drop(locked);
-    quick(device, &facts, &card)?;
+    quick(device, &facts, &card);
     let mut plan = decide(&card);
     judge(device, &facts, &card, &mut plan);
     log_plan(&plan);

@@ -6,6 +6,7 @@ use crate::job::JobError;
 use crate::job::stage::StageFinding;
 use crate::job::store::digest;
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::time::Duration;
 
 /// Readings of the flash until two in a row must have agreed.
@@ -14,6 +15,14 @@ const PASSES: u32 = 4;
 const SLOW: Duration = Duration::from_millis(1);
 /// Bytes of a block.
 const BLOCK: usize = 16;
+
+/// What the last reading of the whole flash brought.
+#[derive(Default)]
+pub(in crate::job) struct FlashReading {
+    pub(in crate::job) bytes: Vec<u8>,
+    /// Blocks of which readings never agreed.
+    pub(in crate::job) wavering: Vec<Range<u32>>,
+}
 
 /// RDID so many times, as many reads, the status.
 pub(in crate::job) fn gateway(
@@ -57,11 +66,11 @@ pub(in crate::job) fn gateway(
     })
 }
 
-/// The whole flash by single reads, until two readings agree. The bytes of the last one.
+/// The whole flash by single reads, until two readings agree.
 pub(in crate::job) fn readings(
     locked: &mut Locked<'_>,
     events: &mut dyn Events,
-) -> Result<(StageFinding, Vec<u8>), JobError> {
+) -> Result<(StageFinding, FlashReading), JobError> {
     let mut source = locked.source();
     source.tolerate_wavering();
     let size = source.size();
@@ -91,7 +100,10 @@ pub(in crate::job) fn readings(
                 .with("passes", u64::from(pass))
                 .with("flash_bytes", u64::from(size))
                 .with("sha256", digest(&before));
-            return Ok((finding, before));
+            for at in &differed {
+                source.reconsider(*at)?;
+            }
+            return Ok((finding, FlashReading { bytes: before, wavering: source.wavering() }));
         }
     }
     for at in &differed {
@@ -110,7 +122,8 @@ pub(in crate::job) fn readings(
             places(&differed)
         ))
     };
-    Ok((finding.with("passes", u64::from(PASSES)), before))
+    let finding = finding.with("passes", u64::from(PASSES));
+    Ok((finding, FlashReading { bytes: before, wavering }))
 }
 
 fn places(blocks: &BTreeSet<u32>) -> String {
@@ -153,5 +166,7 @@ pub(in crate::job) fn chains(
             "a chain of {length} bytes reads something else than single reads at {at:#x}"
         )),
     };
-    Ok((finding, longest.then_some(verdict)))
+    // Shorter chains than jobs use decide only against them.
+    let contradicted = matches!(verdict, ChainVerdict::Contradicted { .. });
+    Ok((finding, (longest || contradicted).then_some(verdict)))
 }

@@ -3,6 +3,7 @@
 use super::stages::confirmed;
 use super::{flash, registers};
 use crate::card::BarAccess;
+use crate::job::error_text::error_chain;
 use crate::job::proofs::BoardKey;
 use crate::job::session::{CardFacts, psid_of};
 use crate::job::stage::{StageId, StageRecord, StageResult};
@@ -36,7 +37,7 @@ fn board<'a>(facts: &CardFacts, card: &'a CardSnapshot) -> BoardKey<'a> {
     BoardKey { chip: facts.chip, running: facts.running, jedec, psid }
 }
 
-/// Refuses the plan where the record of this card contradicts what it needs.
+/// Refuses the plan where the record of this card contradicts what it needs; warns where nothing boots.
 pub(in crate::job) fn judge(
     device: &Device,
     facts: &CardFacts,
@@ -55,7 +56,11 @@ pub(in crate::job) fn judge(
             stage.id.name(),
             stage.detail
         );
-        plan.refuse(Check::selftest(what));
+        // Where nothing is relied on to boot there is nothing to lose, and this is the way back.
+        match card.boots().start {
+            Some(_) => plan.refuse(Check::selftest(what)),
+            None => plan.report.warnings.push(what),
+        }
     }
 }
 
@@ -68,20 +73,22 @@ pub(in crate::job) fn reset_is_contradicted(facts: &CardFacts) -> bool {
 }
 
 /// The quick stages, where this card has no record yet: registers, semaphores and gateway. The rest of what
-/// is cheap a burn does anyway.
-pub(in crate::job) fn quick(
-    device: &mut Device,
-    facts: &CardFacts,
-    card: &CardSnapshot,
-) -> Result<(), JobError> {
+/// is cheap a burn does anyway. An error shows nothing: where it lasts, the job meets it again.
+pub(in crate::job) fn quick(device: &mut Device, facts: &CardFacts, card: &CardSnapshot) {
     let Some(store) = &facts.proofs else {
-        return Ok(());
+        return;
     };
     let board = board(facts, card);
     if store.load(board).is_some_and(|record| record.result(StageId::Transports).is_some()) {
-        return Ok(());
+        return;
     }
-    // An error is one of the job, no result.
+    match quick_stages(device) {
+        Ok(stages) => drop(store.save_stages(board, None, stages)),
+        Err(error) => tracing::warn!(error = %error_chain(&error), "the quick stages show nothing"),
+    }
+}
+
+fn quick_stages(device: &mut Device) -> Result<Vec<StageRecord>, JobError> {
     let transports = confirmed(|| registers::transports(&mut device.card))?;
     let semaphores = registers::semaphores(&mut device.card)?;
     let mut stages =
@@ -90,7 +97,5 @@ pub(in crate::job) fn quick(
         let gateway = confirmed(|| flash::gateway(&mut device.lock()?, TIMES))?;
         stages.push(gateway.report(StageId::Gateway));
     }
-    let stages = stages.iter().map(StageRecord::from).collect();
-    store.save_stages(board, None, stages);
-    Ok(())
+    Ok(stages.iter().map(StageRecord::from).collect())
 }

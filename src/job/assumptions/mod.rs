@@ -9,4 +9,4 @@ pub(super) mod registers;
 mod stages;
 
 pub(super) use judge::{is_usable, judge, quick, reset_is_contradicted};
-pub(super) use stages::{Stages, confirmed};
+pub(super) use stages::{Stages, as_finding, confirmed};

@@ -40,12 +40,17 @@ impl Stages {
         }
         let finding = match self.in_the_way(needs) {
             Some(other) => StageFinding::skipped(format!("{} is contradicted", other.name())),
-            None => match body(events) {
-                Err(error) => match contradicts(&error) {
-                    true => StageFinding::contradicted(error_chain(&error)),
-                    false => return Err(error),
-                },
-                found => found?,
+            None => match as_finding(body(events)) {
+                Ok(finding) => finding,
+                Err(error) => {
+                    // The job ends with it; later ones know it.
+                    if let JobError::Stopped { stopped, .. } = &error
+                        && fails(&stopped.source)
+                    {
+                        self.add(id, StageFinding::contradicted(error_chain(&error)), events);
+                    }
+                    return Err(error);
+                }
             },
         };
         self.add(id, finding, events);
@@ -86,6 +91,27 @@ fn contradicts(error: &JobError) -> bool {
                     | FlashError::Card(CardError::FlushTimeout(_) | CardError::ResetTimeout(_))
             )
     )
+}
+
+/// The flash was changed otherwise than it was asked to.
+fn fails(error: &FlashError) -> bool {
+    matches!(
+        error,
+        FlashError::NotBlank { .. }
+            | FlashError::Differs { .. }
+            | FlashError::WriteEnable(_)
+            | FlashError::FlashTimeout { .. }
+    )
+}
+
+/// Takes an error that is a result as one.
+pub(in crate::job) fn as_finding(
+    ended: Result<StageFinding, JobError>,
+) -> Result<StageFinding, JobError> {
+    match ended {
+        Err(error) if contradicts(&error) => Ok(StageFinding::contradicted(error_chain(&error))),
+        ended => ended,
+    }
 }
 
 /// Runs a cheap stage until it does not contradict, [`RUNS`] times at most.

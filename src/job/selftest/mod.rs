@@ -14,10 +14,10 @@ pub use driver::DriverFacts;
 pub use expendable::Expendable;
 pub use outcome::SelftestOutcome;
 
-use super::assumptions::{Stages, confirmed, flash, is_usable, registers};
+use super::assumptions::{Stages, as_finding, confirmed, flash, is_usable, registers};
 use super::proofs::BoardKey;
 use super::session::{CardFacts, psid_of};
-use super::stage::{StageFinding, StageId};
+use super::stage::{StageFinding, StageId, StageRecord, StageResult};
 use super::{Device, JobError};
 use crate::card::{CardError, Chip, Semaphore, SemaphoreState};
 use crate::flash::trace::TraceMark;
@@ -66,7 +66,7 @@ pub fn selftest(
         None => Ok(()),
     });
     let ended = ended.and_then(|()| restored(device, &outcome.driver, log, &mut stages, events));
-    if ended.is_ok() {
+    if ended.is_ok() || stages.contradiction().is_some() {
         outcome.record = keep(&facts, &read, &stages);
     }
     outcome.stages = stages.0;
@@ -121,26 +121,23 @@ fn run(
     let needs = needs_of_registers(usable);
     stages.run(Semaphores, needs, events, &mut |_| registers::semaphores(&mut device.card))?;
     stages.run(Gateway, &[Semaphores], events, &mut |_| {
-        confirmed(|| {
-            let mut locked = device.lock()?;
-            read.jedec = Some(locked.chip().jedec);
-            flash::gateway(&mut locked, TIMES)
-        })
+        confirmed(|| as_finding(gateway(device, read)))
     })?;
     let mut bytes = Vec::new();
     stages.run(Readings, &[Gateway], events, &mut |events| {
         let mut locked = device.lock()?;
         let (finding, last) = flash::readings(&mut locked, events)?;
-        bytes = last;
+        bytes = last.bytes;
         let (chip, protection) = (locked.chip().clone(), locked.protection().clone());
-        read.card = Some(CardSnapshot::new(
+        let card = CardSnapshot::new(
             facts.chip,
             facts.recovery,
             facts.running,
             chip,
             protection,
             bytes.clone(),
-        )?);
+        )?;
+        read.card = Some(card.with_wavering(last.wavering));
         Ok(finding)
     })?;
     let mut needs = vec![Readings];
@@ -148,7 +145,7 @@ fn run(
         stages.run(id, &needs, events, &mut |events| {
             let mut locked = device.lock()?;
             let (finding, verdict) = flash::chains(&mut locked, &bytes, length, events)?;
-            read.chains = verdict;
+            read.chains = verdict.or(read.chains);
             Ok(finding)
         })?;
         needs.push(id);
@@ -179,6 +176,12 @@ fn run(
     Ok(())
 }
 
+fn gateway(device: &mut Device, read: &mut FlashRead) -> Result<StageFinding, JobError> {
+    let mut locked = device.lock()?;
+    read.jedec = Some(locked.chip().jedec);
+    flash::gateway(&mut locked, TIMES)
+}
+
 fn needs_of_registers(usable: bool) -> &'static [StageId] {
     if usable { &[] } else { &[StageId::Transports] }
 }
@@ -193,7 +196,16 @@ fn restored(
 ) -> Result<(), JobError> {
     let mut taken = Vec::new();
     for semaphore in [Semaphore::FlashProgramming, Semaphore::ToolsHcr, Semaphore::Flash] {
-        if device.card.probe_semaphore(semaphore)? != SemaphoreState::Free {
+        let free = match device.card.probe_semaphore(semaphore)? {
+            SemaphoreState::Free => true,
+            SemaphoreState::Held => false,
+            // A read that was not answered may have taken it.
+            SemaphoreState::Unknown => {
+                let freed = registers::freed(&mut device.card, semaphore)?;
+                freed.result != StageResult::Contradicted
+            }
+        };
+        if !free {
             taken.push(semaphore.number().to_string());
         }
     }
@@ -223,5 +235,12 @@ fn keep(facts: &CardFacts, read: &FlashRead, stages: &Stages) -> Option<std::pat
     let store = facts.proofs.as_ref()?;
     let psid = read.card.as_ref().and_then(psid_of);
     let board = BoardKey { chip: facts.chip, running: facts.running, jedec: read.jedec, psid };
-    store.save_stages(board, read.chains, stages.records())
+    let records = stages.records();
+    let broken = |stage: &StageRecord| {
+        stage.id.is_about_chains() && stage.result == StageResult::Contradicted
+    };
+    if records.iter().any(broken) {
+        store.forget(board);
+    }
+    store.save_stages(board, read.chains, records)
 }

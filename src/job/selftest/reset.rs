@@ -35,8 +35,10 @@ pub(super) fn reset(
     if facts.recovery {
         return Ok(StageFinding::unknown("a card in recovery mode is not reset"));
     }
-    if card.bootable().next().is_none() {
-        return Ok(StageFinding::unknown("not reset: nothing on the flash boots"));
+    if card.boots().start.is_none() {
+        return Ok(StageFinding::unknown(
+            "not reset: no image on the flash is relied on to boot, and a reset may end in recovery mode",
+        ));
     }
     if let Err(error) = may_reset(device) {
         return Ok(StageFinding::unknown(error.to_string()));
