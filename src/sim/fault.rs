@@ -112,6 +112,8 @@ pub enum Fault {
     ResetKeeps,
     /// A write of 0 does not free this semaphore.
     SemaphoreSticks { number: u8 },
+    /// The firmware answers that it cannot store a setting, with this status.
+    SettingsRefused { status: u8 },
     /// Each gateway command takes so many microseconds longer.
     GatewayPace { us: u64 },
     /// Where the number of a gateway data read is a multiple of `every`, RDID is answered with another
@@ -187,6 +189,8 @@ pub(super) struct Defects {
     pub(super) reset_keeps: bool,
     /// [`Fault::SemaphoreSticks`].
     sticky: Option<u8>,
+    /// [`Fault::SettingsRefused`].
+    pub(super) settings_refused: Option<u8>,
     /// [`Fault::GatewayPace`], in ns.
     pub(super) pace_ns: u64,
     /// [`Fault::UnstableId`].
@@ -204,6 +208,7 @@ impl Defects {
             Fault::ShowsVersion { fw_version } => self.version = Some(*fw_version),
             Fault::ResetKeeps => self.reset_keeps = true,
             Fault::SemaphoreSticks { number } => self.sticky = Some(*number),
+            Fault::SettingsRefused { status } => self.settings_refused = Some(*status),
             Fault::GatewayPace { us } => self.pace_ns = us.saturating_mul(1000),
             Fault::UnstableId { every } => self.unstable_id = Some((*every).max(1)),
             _ => {}

@@ -201,6 +201,9 @@ impl CardState {
             NvRequest::Invalidate(id) => areas.store(flash, id, None),
             NvRequest::InvalidateAll => areas.clear(flash),
         };
+        if let Some(status) = self.armed.defects.settings_refused {
+            return Err(status);
+        }
         // The flash is the host's while it holds the gateway.
         if self.nor.is_busy(self.time.now()) || self.semaphores[63] != SemaphoreHolder::Free {
             return Err(register::BUSY);

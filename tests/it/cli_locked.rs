@@ -129,7 +129,7 @@ fn firmware_without_the_command_is_named_and_no_key_is_asked_for() {
         let ran = ran.reports("jumper");
         assert!(hint(&ran.stderr).contains("recover"), "{ran}");
     }
-    bench.card(&["doctor", "--key-file", "key"]).exits(5).prints("jumper");
+    bench.card(&["doctor", "--key-file", "key"]).exits(5).prints("locked-cards");
 }
 
 /// A locked card in memory.

@@ -107,13 +107,14 @@ fn a_recording_that_is_dropped_can_be_read() {
 }
 
 #[test]
-fn a_flipped_bit_is_an_error_or_a_cut_and_never_more_than_was_recorded() {
+fn a_flipped_bit_is_an_error_a_cut_or_without_effect() {
     let whole = complete(2000);
+    let recorded = Trace::read(&whole).unwrap();
     for at in 0..whole.len() {
         let mut bytes = whole.clone();
         bytes[at] ^= 1 << (at % 8);
         if let Ok(trace) = Trace::read(&bytes) {
-            assert!(trace.records.len() <= 2002, "{at}");
+            assert!(trace.cut.is_some() || trace.records == recorded.records, "{at}");
         }
     }
 }

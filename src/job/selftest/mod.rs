@@ -209,6 +209,8 @@ fn restored(
             taken.push(semaphore.number().to_string());
         }
     }
+    // The last frees of semaphores reach the card before the transport closes.
+    device.card.confirm_writes()?;
     device.end();
     if let Some(error) = device.not_put_back() {
         return Err(error);
