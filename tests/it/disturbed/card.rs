@@ -100,6 +100,17 @@ impl Opened {
         })
     }
 
+    /// The same with a copy of the record in `dir`.
+    pub(crate) fn copied(&self, dir: &Path) -> Self {
+        let copy = dir.join("proofs");
+        std::fs::create_dir(&copy).unwrap();
+        for file in std::fs::read_dir(self.proofs.as_ref().unwrap()).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), copy.join(file.file_name())).unwrap();
+        }
+        Self { proofs: Some(copy), ..self.clone() }
+    }
+
     /// The verdict about chained reads that is kept.
     pub(crate) fn verdict(&self) -> Option<String> {
         let mut files = std::fs::read_dir(self.proofs.as_ref()?).ok()?;
