@@ -1,13 +1,15 @@
 //! The self-test: each broken assumption is named, and what a burn does then.
 
 use super::bench::*;
-use crate::card::BarAccess;
+use crate::card::{BarAccess, Card, CardError, CrError, CrOffset, CrSpace};
 use crate::flash::{Event, Events};
-use crate::image::{Half, Version};
+use crate::image::{Half, Recipe, Version};
+use crate::job::assumptions::registers;
 use crate::job::proofs::ProofStore;
+use crate::job::stage::StageFinding;
 use crate::job::*;
 use crate::plan::{BurnOptions, CheckId};
-use crate::sim::{CardSpec, Fault, SimCard};
+use crate::sim::{CardSpec, Fault, SimCard, WrongRegister};
 
 const SERIAL: &str = "00-02";
 
@@ -93,6 +95,7 @@ fn each_broken_assumption_is_named_and_a_burn_is_refused_or_does_without_it() {
         untouched(&card.counters());
         // The firmware stops writing: the record counts.
         let burnt = card.fork();
+        let chained = burnt.chained_reads();
         let ended = burn(&bench, &burnt);
         match then {
             Then::Refused => {
@@ -107,9 +110,8 @@ fn each_broken_assumption_is_named_and_a_burn_is_refused_or_does_without_it() {
                 untouched(&burnt.counters());
             }
             Then::Singly => {
-                let before = burnt.chained_reads();
                 assert!(ended.is_ok(), "{fault:?}: {ended:?}");
-                assert_eq!(burnt.chained_reads(), before, "{fault:?}");
+                assert_eq!(burnt.chained_reads(), chained, "{fault:?}");
             }
             Then::Done => assert!(ended.is_ok(), "{fault:?}: {ended:?}"),
         }
@@ -400,6 +402,10 @@ fn an_erase_that_does_nothing_or_hits_a_neighbour_is_found_on_an_expendable_card
         let error = tested_as(&bench, &card, request, &mut ()).unwrap_err();
         assert_eq!(error.outcome().exit, Exit::StillBoots, "{fault:?}: {error}");
         assert_eq!(card.faults(), []);
+        // The error ends the test; the record of it refuses what writes later.
+        let refused = burn(&bench, &card).unwrap_err();
+        assert_eq!(refused.refused_by(), [CheckId::Selftest], "{fault:?}: {refused}");
+        assert!(refused.to_string().contains("erase_4k"), "{refused}");
     }
 }
 
@@ -411,4 +417,212 @@ fn another_serial_number_is_refused() {
     let error = named("00-03").unwrap_err();
     assert_eq!(error.outcome().exit, Exit::Refused);
     assert!(error.to_string().contains(SERIAL), "{error}");
+}
+
+#[test]
+fn one_wrong_access_contradicts_no_semaphore_and_leaves_none_taken() {
+    let original = pro_card(Half::Even);
+    let mut tried = 0;
+    for n in 0..120 {
+        let wrong = |kind| Fault::WrongRegister { after: n, at: None, reads: 1, kind };
+        for fault in [
+            wrong(WrongRegister::AnswerLost),
+            wrong(WrongRegister::RequestLost),
+            wrong(WrongRegister::Flipped { bit: 0 }),
+            Fault::LostWrite { after: n, at: None },
+        ] {
+            let card = original.fork();
+            let mut device = opened(&card);
+            card.inject(fault.clone());
+            let found = registers::semaphores(&mut device.card);
+            if !card.faults().is_empty() {
+                continue;
+            }
+            tried += 1;
+            drop(device);
+            match found {
+                Ok(found) => {
+                    assert_ne!(found.result, StageResult::Contradicted, "{fault:?}: {found:?}");
+                    // Each is freed by one write.
+                    let lost = matches!(fault, Fault::LostWrite { .. });
+                    assert!(lost || card.semaphores_held().is_empty(), "{fault:?}: {found:?}");
+                }
+                // A read that took it and was not answered: a tool that waits for its user looks the same.
+                Err(JobError::Card(CardError::SemaphoreHeld { number: 40, .. })) => {}
+                // What one bit of an answer makes of it cannot be known.
+                Err(JobError::Card(CardError::SemaphoreHeld { .. })) => {
+                    assert!(format!("{fault:?}").contains("Flipped"), "{fault:?}");
+                }
+                Err(error) => panic!("{fault:?}: {error}"),
+            }
+        }
+    }
+    assert!(tried > 200, "{tried}");
+}
+
+#[test]
+fn a_first_burn_is_not_refused_for_one_answer_of_a_semaphore_that_is_lost() {
+    for (at, after) in [(0xF_03A0, 2), (0xF_03FC, 1), (0xF_03FC, 2), (0xF_03FC, 3)] {
+        let bench = Bench::new();
+        let card = pro_card(Half::Even);
+        let mut device = kept(&bench, &card);
+        let counted = LoseAnswer { at, after };
+        device.card = Card::open(Box::new(Wrapped(card.bar0(), counted)), card.clock()).unwrap();
+        let image = bench.image(&pro("2.42.5000"));
+        let request = WriteRequest::Burn(&image, &BurnOptions::default());
+        let ended = bench.write(&mut device, &request);
+        assert!(ended.is_ok(), "{at:#x} {after}: {ended:?}");
+        drop(device);
+        clean(&card);
+    }
+}
+
+#[test]
+fn a_transport_that_fails_or_differs_beside_the_one_in_use_refuses_nothing() {
+    use BarAccess::{Config, Mmap, Pread};
+    for (transports, wanted) in [
+        (vec![(Config, Other::Fails)], StageResult::Contradicted),
+        (vec![(Config, Other::Fails), (Pread, Other::Fails)], StageResult::Contradicted),
+        (vec![(Config, Other::Fails), (Pread, Other::Absent)], StageResult::Contradicted),
+        (vec![(Config, Other::Absent), (Pread, Other::Differs)], StageResult::Unknown),
+        (vec![(Config, Other::Fails), (Pread, Other::Differs)], StageResult::Unknown),
+        (vec![(Config, Other::Absent), (Pread, Other::Absent)], StageResult::Unknown),
+    ] {
+        let bench = Bench::new();
+        let card = pro_card(Half::Even);
+        let mut device = kept(&bench, &card);
+        assert_eq!(device.card.transport(), Some(Mmap));
+        let space = Wrapped(card.bar0(), transports.clone());
+        device.card = Card::open(Box::new(space), card.clock()).unwrap();
+        let StageFinding { result, detail, .. } = registers::transports(&mut device.card).unwrap();
+        assert_eq!(result, wanted, "{transports:?}: {detail}");
+        let image = bench.image(&pro("2.42.5000"));
+        let request = WriteRequest::Burn(&image, &BurnOptions::default());
+        let ended = bench.write(&mut device, &request);
+        assert!(ended.is_ok(), "{transports:?}: {ended:?}");
+    }
+}
+
+#[test]
+fn a_card_on_which_nothing_is_relied_on_to_boot_is_not_reset() {
+    let card = owner_card();
+    // It does not list this revision, and another one runs.
+    let odd = own(&Recipe { supported_hw: vec![(0x1F5, 0)], ..cx3("2.42.5000") });
+    card.load_flash(0, odd.bytes());
+    let bench = Bench::new();
+    assert!(activate(&mut opened(&card), &mut ()).is_err());
+    let request = SelftestRequest { reset: true, ..SelftestRequest::default() };
+    let outcome = tested_as(&bench, &card, request, &mut ()).unwrap();
+    let reset = outcome.stages.iter().find(|stage| stage.id == StageId::Reset).unwrap();
+    assert_eq!(reset.result, StageResult::Unknown);
+    assert!(reset.detail.starts_with("not reset"), "{reset:?}");
+}
+
+#[test]
+fn a_contradiction_warns_where_nothing_boots_and_recover_is_not_refused() {
+    let bench = Bench::new();
+    let card = SimCard::new(CardSpec::default(), &[]);
+    card.inject(Fault::OtherAnswer { by: BarAccess::Mmap, at: 0x1_F064, flip: 1 });
+    assert!(tested(&bench, &card).contradicted);
+    let image = bench.image(&cx3("2.42.5000"));
+    let mut device = kept(&bench, &card);
+    let written = bench.write(&mut device, &WriteRequest::Recover(&image, &identity())).unwrap();
+    let warnings = &written.plan.warnings;
+    assert!(warnings.iter().any(|text| text.contains("transports")), "{warnings:?}");
+}
+
+#[test]
+fn a_contradiction_about_chains_of_any_length_withdraws_an_earlier_proof() {
+    for from in [16, 128, 1024] {
+        let bench = Bench::new();
+        let card = pro_card(Half::Even);
+        assert!(!tested(&bench, &card).contradicted);
+        assert!(flash_info(&mut kept(&bench, &card)).unwrap().chained_reads);
+        card.inject(Fault::BrokenChain { from });
+        assert!(tested(&bench, &card).contradicted);
+        assert!(!flash_info(&mut kept(&bench, &card)).unwrap().chained_reads, "{from}");
+    }
+}
+
+/// The transport in use, and what is wrong with it or with others.
+struct Wrapped<W>(Box<dyn CrSpace>, W);
+
+/// One read of this register takes effect and is not answered.
+struct LoseAnswer {
+    at: u32,
+    /// Reads of it before that.
+    after: u32,
+}
+
+/// What another transport does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Other {
+    Absent,
+    Differs,
+    Fails,
+}
+
+trait Wrong {
+    fn answer(&mut self, at: CrOffset, value: u32) -> u32 {
+        let _ = at;
+        value
+    }
+
+    fn of(&self, by: BarAccess) -> Option<Other> {
+        let _ = by;
+        None
+    }
+}
+
+impl Wrong for LoseAnswer {
+    fn answer(&mut self, at: CrOffset, value: u32) -> u32 {
+        if at.0 != self.at {
+            return value;
+        }
+        let left = self.after;
+        self.after = left.wrapping_sub(1);
+        if left == 0 { u32::MAX } else { value }
+    }
+}
+
+impl Wrong for Vec<(BarAccess, Other)> {
+    fn of(&self, by: BarAccess) -> Option<Other> {
+        self.iter().find(|(other, _)| *other == by).map(|(_, what)| *what)
+    }
+}
+
+impl<W: Wrong> CrSpace for Wrapped<W> {
+    fn read(&mut self, at: CrOffset) -> Result<u32, CrError> {
+        let value = self.0.read(at)?;
+        Ok(self.1.answer(at, value))
+    }
+
+    fn write(&mut self, at: CrOffset, value: u32) -> Result<(), CrError> {
+        self.0.write(at, value)
+    }
+
+    fn posts_writes(&self) -> bool {
+        self.0.posts_writes()
+    }
+
+    fn transport(&self) -> Option<BarAccess> {
+        self.0.transport()
+    }
+
+    fn read_by(&mut self, by: BarAccess, at: CrOffset) -> Option<Result<u32, CrError>> {
+        let answer = self.0.read_by(by, at);
+        match self.1.of(by) {
+            None => answer,
+            Some(Other::Absent) => None,
+            Some(Other::Differs) => Some(answer?.map(|value| value ^ 1 << 20)),
+            Some(Other::Fails) => {
+                let source = std::io::Error::other("I/O error");
+                Some(Err(CrError::Io { at: at.0, source }))
+            }
+        }
+    }
+
+    fn pci_device_id(&mut self) -> Result<u16, CrError> {
+        self.0.pci_device_id()
+    }
 }
