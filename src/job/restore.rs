@@ -49,6 +49,7 @@ pub fn read_backup(
     Ok(BackupFacts {
         provenance: format!("a bare dump of {} bytes, without a manifest", flash.len()),
         chip: None,
+        running: None,
         wavering: Vec::new(),
         flash,
         change_mac,
@@ -107,6 +108,7 @@ fn with_manifest(
         flash,
         wavering: manifest.wavering.iter().map(UnsteadyRange::range).collect(),
         chip: Some((manifest.hw_id, manifest.revision)),
+        running: manifest.running,
         provenance: format!(
             "made {}, {} files match their digests",
             manifest.time,

@@ -11,10 +11,10 @@ use super::{
     Activation, Backup, BootReport, CardReport, Device, ImageFile, JobError, WriteJob, WriteRequest,
 };
 use crate::escape;
-use crate::flash::{Boots, Events, Locked, Phase, Stopped};
+use crate::flash::{Boots, Events, FlashSource, Locked, Phase, Stopped};
 use crate::host::Mark;
 use crate::image::{FlashAddr, Identity, Image};
-use crate::plan::{BurnOptions, Pass, Plan, PlanReport};
+use crate::plan::{BootEvidence, BurnOptions, Pass, Plan, PlanReport};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -160,6 +160,11 @@ pub fn write_reporting(
     }
     let chip = card.chip;
     let expected = action.boots;
+    // Where no image is written, the plan's own evidence holds.
+    let evidence = match action.contents {
+        Some(_) => expected.start.map_or(BootEvidence::Nothing, BootEvidence::Kept),
+        None => card.evidence(),
+    };
     let probe = LeftProbe::new(&card, action.contents.as_ref());
     let written = version_of(action.contents.as_ref());
     let journal = device.borrowed();
@@ -174,7 +179,7 @@ pub fn write_reporting(
         journal.mark(Mark::FlashTouched)?;
     }
     let ended = carry_out(locked, action.passes, &probe, events)
-        .map(|mut locked| what_boots(&mut locked.source(), chip, &expected));
+        .map(|mut locked| what_boots(&mut locked.source(), chip, evidence, &expected));
     remember(chains, &facts, &card);
     drop(card);
     let first = match ended {
@@ -193,7 +198,11 @@ pub fn write_reporting(
     let sure = |found: &BootReport| *found == expected;
     let boots = match first {
         Ok(found) if sure(&found) => Ok(found),
-        other => settle(device, other.ok(), &mut |flash| what_boots(flash, chip, &expected), &sure),
+        other => {
+            let mut reading =
+                |flash: &mut FlashSource<'_, '_>| what_boots(flash, chip, evidence, &expected);
+            settle(device, other.ok(), &mut reading, &sure)
+        }
     };
     // Where no image is relied on and none was expected, the driver finds out.
     if boots.as_ref().map_or(true, |found| found.start.is_some() || !sure(found)) {

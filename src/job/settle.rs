@@ -141,15 +141,16 @@ pub(super) fn settled_boot(device: &mut Device) -> Result<Option<BootReport>, Jo
     settle(device, None, &mut reading, &sure)
 }
 
-/// What boots after a job that should leave `expected`. That image was compared byte for byte a moment ago;
-/// of it this reads what a boot ROM looks for. Every other one that has a signature is read in full.
+/// What boots, by `evidence`, after a job that should leave `expected`. That image was compared byte for byte
+/// a moment ago; of it this reads what a boot ROM looks for. Every other one that has a signature is read in
+/// full.
 pub(super) fn what_boots(
     flash: &mut FlashSource<'_, '_>,
     chip: Chip,
+    evidence: BootEvidence,
     expected: &BootReport,
 ) -> Result<BootReport, JobError> {
     let (images, unread) = read_places(flash, expected.start)?;
-    let evidence = expected.start.map_or(BootEvidence::Nothing, BootEvidence::Kept);
     let places = images.iter().map(|(start, image)| (*start, image.as_ref()));
     let found = BootReport::among(places, chip, evidence);
     match found.start.is_none() && unread {

@@ -16,6 +16,8 @@ pub struct BootsBefore {
     slots: Vec<ImageSlot>,
     /// The one that is relied on to boot.
     booted: Option<FlashAddr>,
+    /// What the card shows.
+    shown: BootEvidence,
 }
 
 /// What a job left.
@@ -33,6 +35,7 @@ impl BootsBefore {
             chip: card.chip,
             slots: card.bootable().cloned().collect(),
             booted: card.boots().start,
+            shown: card.evidence(),
         }
     }
 
@@ -59,7 +62,14 @@ impl BootsBefore {
     ) -> Result<LeftBehind, SourceError> {
         let now = slots(flash, self.chip, wavering)?;
         let places = now.iter().map(ImageSlot::place);
-        let report = BootReport::among(places, self.chip, self.evidence(&now));
+        // Beside a new image the running version no longer decides.
+        let evidence = match self.evidence(&now) {
+            BootEvidence::Kept(_) if new.is_none() && self.shown != BootEvidence::Nothing => {
+                self.shown
+            }
+            kept => kept,
+        };
+        let report = BootReport::among(places, self.chip, evidence);
         let found = now.iter().find(|slot| Some(slot.start) == report.start);
         let boots = match found {
             Some(slot) if new.is_some() && slot.bytes() == new => Boots::NewImage,

@@ -98,7 +98,7 @@ fn doubt(slot: &ImageSlot) -> String {
 /// P5 as far as there is something to compare with.
 fn psid(left: Option<&ImageSlot>, image: &Contents) -> Result<String, String> {
     // An image for other silicon is not of this board.
-    let own = left.filter(|old| old.wrong_silicon().is_none());
+    let own = left.filter(|old| old.is_of_this_chip());
     let readable = own.and_then(ImageSlot::image).filter(|old| old.info_crc_ok);
     match readable {
         Some(old) => rules::psid(old, image.image(), &BurnOptions::default()),

@@ -11,10 +11,11 @@ use super::decide::NOT_FAILSAFE;
 use super::left::BootsBefore;
 use super::slot::{outside, ranges};
 use super::{
-    Action, BurnOptions, CardSnapshot, CheckId, ImageSlot, Pass, Plan, Target, rules, rules_flash,
+    Action, Bootability, BurnOptions, CardSnapshot, CheckId, ImageSlot, Pass, Plan, Target, rules,
+    rules_flash,
 };
 use crate::flash::{LayoutError, overlap};
-use crate::image::{AddressMap, Contents, FlashAddr, Half, Layout, MAGIC, Mac};
+use crate::image::{AddressMap, Contents, FlashAddr, Half, Image, Layout, MAGIC, Mac, Version};
 use std::ops::Range;
 
 /// The content of a backup, its digests verified by the reader of the files.
@@ -24,6 +25,8 @@ pub struct BackupFacts {
     pub flash: Vec<u8>,
     /// Hardware id and revision of the card it was made of, from the manifest.
     pub chip: Option<(u16, u8)>,
+    /// Firmware that ran on it then, from the manifest.
+    pub running: Option<Version>,
     /// What was compared: `5 files match their digests`, or that there is no manifest.
     pub provenance: String,
     /// Bytes that read differently each time when it was made.
@@ -45,12 +48,14 @@ pub fn plan_restore(card: &CardSnapshot, backup: &BackupFacts) -> Plan {
         backup.flash.clone(),
     )
     .ok()
-    .map(|then| then.with_wavering(backup.wavering.clone()));
+    .map(|then| without_unsteady(then, backup.wavering.clone()));
+    let (then, retired) = then.map_or((None, Vec::new()), |(then, retired)| (Some(then), retired));
     // An image for other silicon is valid too; the check of the silicon refuses it.
     let complete = |slot: &&ImageSlot| slot.validity().complete();
+    let ran = |slot: &&ImageSlot| ran_here(card, backup, slot);
     let old = then.as_ref().and_then(|t| {
         let other = || t.bootable().next().or_else(|| t.slots.iter().find(complete));
-        t.relied().next().or_else(other)
+        t.relied().next().or_else(|| t.bootable().find(ran)).or_else(other)
     });
     let old_image = old.and_then(|f| f.contents.as_ref().ok());
     let mut checks = Checks::default();
@@ -63,7 +68,9 @@ pub fn plan_restore(card: &CardSnapshot, backup: &BackupFacts) -> Plan {
             Err(format!("the backup has {:#x} bytes, the flash {size:#x}", backup.flash.len()))
         },
     );
-    let known = card.slots.iter().find(|f| f.validity().identity && f.wrong_silicon().is_none());
+    let own = |slot: &&ImageSlot| slot.validity().identity && slot.is_of_this_chip();
+    let active = card.active().map(|active| active.slot).filter(own);
+    let known = active.or_else(|| card.slots.iter().find(own));
     let now = known.and_then(|f| f.contents.as_ref().ok());
     checks.add(CheckId::Identity, old.map(|old| same_card(known, old, backup.change_mac)));
     checks.add(
@@ -77,7 +84,10 @@ pub fn plan_restore(card: &CardSnapshot, backup: &BackupFacts) -> Plan {
             None => Ok("the card states none to compare with".into()),
         }),
     );
-    checks.add(CheckId::Silicon, old_image.map(|old| silicon(card, backup, old)));
+    checks.add(
+        CheckId::Silicon,
+        old.zip(old_image).map(|(slot, old)| silicon(card, backup, slot, old)),
+    );
     checks.add(
         CheckId::Version,
         old_image.map(|old| rules::version(now.map(Contents::image), old.image())),
@@ -115,6 +125,10 @@ pub fn plan_restore(card: &CardSnapshot, backup: &BackupFacts) -> Plan {
         Action::new(target, Some(old.clone()), boots, order.passes, order.survives)
     });
     let mut plan = Plan::of(checks, now, old_image, action);
+    if plan.action.is_some() {
+        plan.report.warnings.extend(retired.iter().map(|at| format!(
+            "The image at {:#x} in the backup read differently each time; its signature is not restored, so that the other image starts.", at.0)));
+    }
     if let Some((now, old)) = now.zip(old_image) {
         plan.report.changes = changes(now, old);
         plan.report.kept = kept(now, old);
@@ -178,7 +192,39 @@ fn same_card(now: Option<&ImageSlot>, old: &ImageSlot, change: Option<(Mac, Mac)
     ))
 }
 
-fn silicon(card: &CardSnapshot, backup: &BackupFacts, old: &Contents) -> Verdict {
+/// The manifest shows that this image ran on a chip of this card's revision.
+fn ran_here(card: &CardSnapshot, backup: &BackupFacts, slot: &ImageSlot) -> bool {
+    backup.chip == Some((card.chip.hw_id, card.chip.revision))
+        && backup.running.is_some()
+        && slot.image().and_then(Image::fw_version) == backup.running
+        && slot.bootability() != Bootability::No
+}
+
+/// The flash of a backup without the signatures of images that read differently each time, where another one
+/// is relied on: written as they were read last, they could start. And where those signatures are.
+fn without_unsteady(
+    then: CardSnapshot,
+    wavering: Vec<Range<u32>>,
+) -> (CardSnapshot, Vec<FlashAddr>) {
+    let whole: Vec<FlashAddr> = then.bootable().map(|slot| slot.start).collect();
+    let mut then = then.with_wavering(wavering);
+    if then.relied().next().is_none() {
+        return (then, Vec::new());
+    }
+    let unread = |start: &FlashAddr| {
+        then.slots.iter().any(|slot| slot.start == *start && slot.contents.is_err())
+    };
+    let retired: Vec<FlashAddr> = whole.into_iter().filter(unread).collect();
+    for start in &retired {
+        let at = start.0 as usize;
+        if let Some(word) = then.flash.get_mut(at..at + 4) {
+            word.fill(0);
+        }
+    }
+    (then, retired)
+}
+
+fn silicon(card: &CardSnapshot, backup: &BackupFacts, slot: &ImageSlot, old: &Contents) -> Verdict {
     if let Some((hw_id, revision)) = backup.chip
         && (hw_id, revision) != (card.chip.hw_id, card.chip.revision)
     {
@@ -187,7 +233,12 @@ fn silicon(card: &CardSnapshot, backup: &BackupFacts, old: &Contents) -> Verdict
             card.chip.hw_id, card.chip.revision
         ));
     }
-    rules::silicon(card.chip, old.image())
+    match slot.wrong_silicon() {
+        Some(why) if ran_here(card, backup, slot) => {
+            Ok(format!("the image ran on this chip when the backup was made, although {why}"))
+        }
+        _ => rules::silicon(card.chip, old.image()),
+    }
 }
 
 struct RestoreOrder {

@@ -134,6 +134,11 @@ impl ImageSlot {
         wrong_silicon(self.image()?, self.chip)
     }
 
+    /// It may be of this board: it is for the chip, or complete and for this kind of chip.
+    pub(super) fn is_of_this_chip(&self) -> bool {
+        self.wrong_silicon().is_none() || self.bootability() != Bootability::No
+    }
+
     /// Identity in it, when both sections that hold it are valid.
     pub fn identity(&self) -> Option<Identity> {
         if !self.validity().identity {

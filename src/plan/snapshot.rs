@@ -104,7 +104,8 @@ impl CardSnapshot {
         BootReport::among(self.slots.iter().map(ImageSlot::place), self.chip, self.evidence())
     }
 
-    fn evidence(&self) -> BootEvidence {
+    /// What the card shows of the image it booted from.
+    pub fn evidence(&self) -> BootEvidence {
         BootEvidence::of(self.running.filter(|_| !self.recovery))
     }
 

@@ -145,3 +145,36 @@ fn query_and_identity_show_choose_the_image_that_a_plan_chooses() {
     let shown = identity_show(&mut opened(&card)).unwrap();
     assert!(shown.wrong_silicon.unwrap().contains("ConnectX-3 A1"));
 }
+
+#[test]
+fn a_config_reset_is_done_on_a_card_that_runs_the_higher_of_two_images() {
+    let image = |text: &str| {
+        let area = Some((2, 0, Some(2)));
+        own(&Recipe { config_area: area, chunk_log2: Some(19), ..pro(text) })
+    };
+    let (even, odd) = (image("2.42.5000"), image("2.36.5150"));
+    let mut flash = pro_flash(&[(&even, Half::Even), (&odd, Half::Odd)]);
+    flash[0x17_E000..0x18_0000].fill(0x42);
+    let card = SimCard::new(CardSpec { boots_highest_first: true, ..pro_spec() }, &flash);
+    let bench = Bench::new();
+    let mut device = opened(&card);
+    let outcome = bench.write(&mut device, &WriteRequest::ConfigReset).unwrap();
+    assert_eq!(outcome.boots.unwrap().start, Some(FlashAddr(0x8_0000)));
+    flash[0x17_E000..0x18_0000].fill(0xFF);
+    assert!(card.flash() == flash);
+}
+
+#[test]
+fn query_and_activate_agree_on_an_image_with_a_wrong_full_crc_that_does_not_run() {
+    let card = pro_card(Half::Even);
+    let new = own(&pro("2.42.5000"));
+    let mut flash = pro_flash(&[(&new, Half::Even)]);
+    flash[0x23] ^= 1;
+    card.load_flash(0, &flash);
+    let mut device = opened(&card);
+    let query = query_card(&mut device).unwrap();
+    assert!(!query.images[0].boots && !query.reset_pending);
+    assert!(query.images[0].unsure.is_some());
+    let error = activate(&mut device, &mut ()).unwrap_err();
+    assert!(error.to_string().contains("`identity set` and `burn` write"), "{error}");
+}

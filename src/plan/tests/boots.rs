@@ -170,3 +170,14 @@ fn the_identity_of_a_card_that_runs_an_image_without_its_revision_can_be_set() {
     let file = file(&Recipe { supported_hw: vec![(0x1F5, 0)], ..cx3("2.42.5000") });
     assert_eq!(refused(&burn(&ran, &file)), [CheckId::Silicon]);
 }
+
+#[test]
+fn a_job_that_writes_no_image_leaves_the_image_that_the_card_runs() {
+    let (even, odd) = (own(&pro("2.42.5000")), own(&pro("2.36.5150")));
+    let card = running(snapshot(PRO, &[(&even, Half::Even), (&odd, Half::Odd)]), "2.36.5150");
+    assert_eq!(card.boots().start, Some(ODD));
+    assert_eq!(left(&card, &card.flash).report, card.boots());
+    // Beside a new image the running version does not decide.
+    let beside = BootsBefore::of(&card).left(&card.flash, &[], Some(even.bytes())).unwrap();
+    assert_eq!((beside.boots, beside.report.start), (Boots::NewImage, Some(FlashAddr(0))));
+}

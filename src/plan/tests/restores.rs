@@ -1,13 +1,14 @@
 //! Putting a whole flash back.
 
 use super::bench::*;
-use crate::image::{Contents, Half, Mac, Recipe};
+use crate::image::{Contents, FlashAddr, Half, Mac, Recipe};
 use crate::plan::*;
 
 fn backup(flash: Vec<u8>) -> BackupFacts {
     BackupFacts {
         flash,
         chip: None,
+        running: None,
         provenance: "a test".into(),
         wavering: Vec::new(),
         change_mac: None,
@@ -170,4 +171,77 @@ fn a_backup_from_before_an_identity_change_needs_change_mac() {
     assert!(check(&plan_restore(&card, &spelled(here, identity.macs[0]))));
     assert!(!check(&plan_restore(&card, &spelled(identity.macs[0], here))));
     assert!(!check(&plan_restore(&card, &spelled(here, here))));
+}
+
+/// An image for the other revision of a ConnectX-3.
+fn unlisted(list: &[(u16, u8)]) -> Contents {
+    own(&Recipe { supported_hw: list.to_vec(), ..cx3("2.35.5100") })
+}
+
+#[test]
+fn an_image_that_ran_on_this_chip_is_restored_although_it_does_not_list_it() {
+    for list in [[(0x1F5, 0)], [(0, 0)]] {
+        let image = unlisted(&list);
+        let then = flash(2 << 20, &[(&image, Half::Even)]);
+        let manifest = BackupFacts {
+            chip: Some((A1.hw_id, A1.revision)),
+            running: image.image().fw_version(),
+            ..backup(then.clone())
+        };
+        // The burn was cut.
+        let mut card = snapshot_on(M25PX16, A1, &[0; 0x4_0000], 0);
+        card.recovery = true;
+        let plan = plan_restore(&card, &manifest);
+        accepted(&plan);
+        assert!(apply(&card, &plan) == then);
+        let refusal = |facts: &BackupFacts| refused(&plan_restore(&card, facts));
+        let of_another = BackupFacts { chip: Some((A0.hw_id, A0.revision)), ..manifest.clone() };
+        assert_eq!(refusal(&of_another), [CheckId::Silicon]);
+        let other_ran = BackupFacts { running: Some(version("2.42.5000")), ..manifest.clone() };
+        assert_eq!(refusal(&other_ran), [CheckId::Silicon]);
+        assert_eq!(refusal(&BackupFacts { running: None, ..manifest }), [CheckId::Silicon]);
+    }
+}
+
+#[test]
+fn identity_and_psid_of_an_image_that_does_not_list_the_chip_are_compared() {
+    let mut card = snapshot(A1, &[(&unlisted(&[(0x1F5, 0)]), Half::Even)]);
+    for running in [Some(version("2.35.5100")), None] {
+        card.running = running;
+        let theirs = own(&cx3("2.35.5100"))
+            .with_macs(&[Mac(0x0002_C900_0001), Mac(0x0002_C900_0002)])
+            .unwrap();
+        let facts = backup(flash(2 << 20, &[(&theirs, Half::Even)]));
+        assert_eq!(refused(&plan_restore(&card, &facts)), [CheckId::Identity]);
+        let other_psid = Recipe { psid: "MT_0000000001".into(), ..cx3("2.35.5100") };
+        let facts = backup(flash(2 << 20, &[(&own(&other_psid), Half::Even)]));
+        assert_eq!(refused(&plan_restore(&card, &facts)), [CheckId::Psid]);
+        let image = file(&other_psid);
+        let plan = plan_recover(&card, &image, image.bytes().len() as u64, &identity());
+        assert!(refused(&plan).contains(&CheckId::Psid));
+    }
+}
+
+#[test]
+fn an_image_of_a_backup_that_read_differently_each_time_is_not_started_by_a_restore() {
+    let (even, odd) = (own(&pro("2.36.5150")), own(&pro("2.42.5000")));
+    let then = flash(2 << 20, &[(&even, Half::Even), (&odd, Half::Odd)]);
+    let card = snapshot(PRO, &[(&own(&pro("2.30.3000")), Half::Even)]);
+    // Its signature, a byte of its body.
+    for at in [0, 8, 0x4000] {
+        let wavering: Vec<_> = std::iter::once(at..at + 4).collect();
+        let plan = plan_restore(&card, &BackupFacts { wavering, ..backup(then.clone()) });
+        accepted(&plan);
+        assert!(plan.report.warnings.iter().any(|text| text.contains("0x0 in the backup")));
+        let after = apply(&card, &plan);
+        let boots = plan.action.unwrap().boots;
+        assert_eq!(boots.start, Some(FlashAddr(0x1_0000)));
+        assert_eq!(would_boot(&after, PRO), boots);
+        assert!(after[..4] == [0; 4] && after[4..] == then[4..]);
+    }
+    // Nothing else in it boots: as it was read.
+    let alone = flash(2 << 20, &[(&even, Half::Even)]);
+    let wavering: Vec<_> = std::iter::once(0..4).collect();
+    let plan = plan_restore(&card, &BackupFacts { wavering, ..backup(alone) });
+    assert!(plan.report.warnings.iter().all(|text| !text.contains("in the backup")));
 }
