@@ -83,12 +83,17 @@ pub fn activate(device: &mut Device, events: &mut dyn Events) -> Result<Activate
 
 /// What a reset would end in, and the way on where an image is complete.
 fn would_not_start(query: &QueryOutcome) -> String {
-    let unsure = query.images.iter().find_map(|r| Some((r.start, r.unsure.as_ref()?)));
+    let unsure = query.images.iter().find_map(|r| Some((r, r.unsure.as_ref()?)));
     match unsure {
         None => "a reset would end in recovery mode".into(),
-        Some((start, why)) => format!(
-            "a reset may end in recovery mode: whether the image at {:#x} boots is not known ({why}); `identity set` and `burn` write one that does",
-            start.0
+        Some((report, why)) => format!(
+            "a reset may end in recovery mode: whether the image at {:#x} boots is not known ({why}); {} one that does",
+            report.start.0,
+            if report.can_be_sealed() {
+                "`identity set` and `burn` write"
+            } else {
+                "`burn` writes"
+            }
         ),
     }
 }

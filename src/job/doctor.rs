@@ -409,14 +409,25 @@ fn chains(facts: &CardFacts, record: Option<&CardRecord>) -> String {
     }
 }
 
-/// The way on from an image that is complete and not relied on: the same image with its CRCs right.
+/// The way on from an image that is complete and not relied on: the same image with its CRCs right, which
+/// changes no GUID and no MAC.
 fn write_anew(query: &QueryOutcome) -> Option<String> {
     let unsure = query.images.iter().find(|report| !report.boots && report.unsure.is_some())?;
-    let identity = Identity::from_image(unsure.image.as_ref()?).ok()?;
-    let mac = identity.macs.iter().find(|mac| mac.is_valid())?;
     let card = query.card.as_ref().map_or("CARD", |card| card.device.as_str());
-    let set = format!("cx3flash -d {} identity set --mac {mac}", escape::shell_word(card));
-    Some(format!("write it anew with its CRCs right: `{set}`, or an image: `cx3flash burn IMAGE`"))
+    let card = format!("cx3flash -d {}", escape::shell_word(card));
+    let burn = format!("an image: `{card} burn IMAGE`");
+    if !unsure.can_be_sealed() {
+        return Some(format!("write {burn}"));
+    }
+    let [first, second] = Identity::from_image(unsure.image.as_ref()?).ok()?.macs;
+    // `--mac` gives port 2 the next one.
+    let set = match first.is_valid() && first.0.checked_add(1) == Some(second.0) {
+        true => format!("`{card} identity set --mac {first}`"),
+        false => {
+            format!("`{card} backup`, then `{card} identity set --identity BACKUP/identity.json`")
+        }
+    };
+    Some(format!("write it anew with its CRCs right: {set}, or {burn}"))
 }
 
 fn judge(query: &QueryOutcome, findings: &mut DoctorFindings) {

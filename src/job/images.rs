@@ -5,7 +5,8 @@ use super::readings::{UnsteadyRange, steady};
 use crate::card::Chip;
 use crate::flash::FlashSource;
 use crate::image::{
-    Depth, FlashAddr, Form, Half, Image, ImageError, Source, SourceError, Version, read, scan,
+    Depth, Finding, FindingId, FlashAddr, Form, Half, Image, ImageError, Severity, Source,
+    SourceError, Version, read, scan,
 };
 use crate::plan::{
     BootEvidence, Bootability, SlotChoice, boot_choice, bootability, wavers, wrong_silicon,
@@ -43,6 +44,15 @@ pub struct ImageReport<I = Image> {
 }
 
 impl ImageReport {
+    /// Written anew by `identity set` it has right CRCs: the full image CRC and the size are all that is wrong.
+    pub(super) fn can_be_sealed(&self) -> bool {
+        let repaired = |id| matches!(id, FindingId::FullImageCrc | FindingId::Size);
+        let error = |finding: &&Finding| finding.severity >= Severity::Error;
+        self.image
+            .as_ref()
+            .is_some_and(|image| image.findings.iter().filter(error).all(|f| repaired(f.id)))
+    }
+
     /// The same with another form of the image, made by `form`.
     pub fn map<I>(&self, form: impl FnOnce(&Image) -> I) -> ImageReport<I> {
         ImageReport {

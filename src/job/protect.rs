@@ -139,7 +139,7 @@ fn half_done(device: &mut Device, before: &Protection, error: JobError) -> JobEr
     match now {
         Ok(now) if now == *before => error,
         Ok(_) | Err(_) => {
-            let boots = settled_boot(device).ok().map(Option::unwrap_or_default);
+            let boots = settled_boot(device).ok().flatten();
             after_change(None, boots.as_ref(), None, error)
         }
     }

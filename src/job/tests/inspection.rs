@@ -2,8 +2,9 @@
 
 use super::bench::*;
 use crate::host::{BorrowOptions, Host, HostError};
-use crate::image::{Half, SectionKind, build};
+use crate::image::{Contents, Half, Identity, Mac, SectionKind, build};
 use crate::job::*;
+use crate::plan::tests::bench::damaged;
 use crate::sim::{CardSpec, Fault, SimCard};
 
 #[test]
@@ -269,4 +270,33 @@ fn doctor_reports_what_is_wrong_with_a_card() {
 fn default_directory_is_absolute() {
     let dir = default_backup_dir();
     assert!(dir.is_absolute() && dir.ends_with("cx3flash/backups"), "{dir:?}");
+}
+
+#[test]
+fn what_doctor_advises_for_an_image_that_is_not_relied_on_changes_no_mac() {
+    let bench = Bench::new();
+    let (host, options) = (bare_host(&bench), BorrowOptions::default());
+    let fix = |name: &str, bytes: &[u8]| {
+        let path = bench.path(name);
+        drop(SimCard::create(&path, CardSpec::default(), bytes).unwrap());
+        let card = CardSelector::Sim(path);
+        let answer = doctor(Some(&card), &bench.backups(), &host, &options).unwrap();
+        let images = answer.checks.into_iter().find(|c| c.id == "images").unwrap();
+        images.fix.unwrap()
+    };
+    let wrong_crc = |contents: &Contents| {
+        let mut bytes = contents.bytes().to_vec();
+        bytes[0x23] ^= 1;
+        bytes
+    };
+    let image = own(&cx3("2.35.5100"));
+    let macs = Identity::from_image(image.image()).unwrap().macs;
+    assert!(fix("next", &wrong_crc(&image)).contains(&format!("identity set --mac {}", macs[0])));
+    let apart = image.with_macs(&[macs[0], Mac(macs[0].0 + 5)]).unwrap();
+    let fix_apart = fix("apart", &wrong_crc(&apart));
+    assert!(!fix_apart.contains("--mac"), "{fix_apart}");
+    assert!(fix_apart.contains("identity set --identity BACKUP/identity.json"), "{fix_apart}");
+    // `identity set` is refused with a damaged ROM.
+    let fix_rom = fix("rom", &damaged(&image, SectionKind::Rom));
+    assert!(fix_rom.contains("burn IMAGE") && !fix_rom.contains("identity set"), "{fix_rom}");
 }
