@@ -266,10 +266,12 @@ impl Inner {
         };
         self.warnings.append(&mut self.lease.take_warnings());
         let ending = ending?;
-        if let Some(driver) = self.host.driver_of(self.card.bdf) {
+        // The card may have another address now, where its journal has followed it.
+        let bdf = self.lease.bdf();
+        if let Some(driver) = self.host.driver_of(bdf) {
             self.record(TraceMark::Bind { driver });
         }
-        match self.host.card(self.card.bdf) {
+        match self.host.card(bdf) {
             Ok(card) => self.card = card,
             // It was removed; what is not its own is restored.
             Err(_) => {

@@ -289,6 +289,13 @@ fn id(dir: &Path, file: &'static str) -> Result<u64, NotACard> {
     sysfs::hex(&text).ok_or(NotACard::Odd { file, text })
 }
 
+/// Whether another card of the host shows this serial number, which identifies neither then.
+pub(super) fn is_shared(cards: &[PciCard], bdf: Bdf, serial: u64) -> bool {
+    let mut others =
+        cards.iter().filter(|card| card.bdf != bdf && card.function != Function::Virtual);
+    others.any(|other| other.serial == Some(serial))
+}
+
 /// First line of `resource`: start, end, flags. Start and length.
 fn bar0_range(dir: &Path) -> Option<(u64, u64)> {
     let text = sysfs::text(dir.join("resource"))?;

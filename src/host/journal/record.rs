@@ -15,9 +15,10 @@ pub(in crate::host) struct JournalRecord {
     pub(in crate::host) subsystem: (u16, u16),
     /// `None` also where another card shows the same one.
     pub(in crate::host) serial: Option<u64>,
-    /// Serial number that the card shows once the image runs that the job wrote.
+    /// Serial numbers that the card may show later: node GUIDs of images on its flash, and of one that the job
+    /// writes.
     #[serde(default)]
-    pub(in crate::host) new_serial: Option<u64>,
+    pub(in crate::host) new_serials: Vec<u64>,
     /// Bridges above the card and its address, as sysfs has them.
     pub(in crate::host) slot: Option<String>,
     /// Boot in which this was written; driver bindings do not survive a reboot.

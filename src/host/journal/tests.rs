@@ -35,7 +35,7 @@ fn record(step: HostStep) -> JournalRecord {
             ..OriginalState::default()
         },
         step,
-        new_serial: None,
+        new_serials: Vec::new(),
         reenumerated: false,
         bridge: None,
         marks: Marks::default(),

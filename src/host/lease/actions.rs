@@ -3,7 +3,6 @@
 
 use super::helper;
 use super::lock::{self, Lock};
-use super::steps::BIND_LIMIT;
 use crate::card::{Clock, WallClock};
 use crate::host::output_within;
 use rustix::fs::FlockOperation;
@@ -12,6 +11,16 @@ use std::io;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
+
+// A limit ends what would hang. It is far above what a busy host needs.
+
+/// An unbind takes a few seconds; a leaked reference blocks it for ever
+/// (docs/linux.md#unbinding-mlx4_core).
+pub(super) const UNBIND_LIMIT: Duration = Duration::from_secs(240);
+/// For writes that need no more than a lock, which a blocked step may hold.
+pub(super) const QUICK_LIMIT: Duration = Duration::from_secs(60);
+/// A probe that meets dead firmware gives up after 62 s (docs/linux.md#failures-of-a-rebind).
+pub(super) const BIND_LIMIT: Duration = Duration::from_secs(240);
 
 pub(super) trait Actions {
     /// Writes an attribute of sysfs and returns the kernel's answer. Such a write may sleep where

@@ -2,8 +2,8 @@
 
 use super::presence::Presence;
 use super::{Lease, LeaseError, lock};
-use crate::host::Bdf;
 use crate::host::journal::{Journal, JournalRecord};
+use crate::host::{Bdf, Host};
 
 /// Stands for the boot of a record whose card the kernel has enumerated again within a boot.
 pub(super) const NO_BOOT: &str = "none: the card was moved";
@@ -28,15 +28,7 @@ impl Lease {
         let mut failures = Vec::new();
         self.restore_rest(&mut failures);
         self.all_done(failures)?;
-        let mut record = JournalRecord {
-            bdf: to,
-            slot: self.host.slot(to),
-            bridge: None,
-            ..self.record.clone()
-        };
-        if !self.rebooted {
-            NO_BOOT.clone_into(&mut record.boot_id);
-        }
+        let record = moved(&self.host, &self.record, to, self.rebooted);
         if let Some(old) = &self.journal {
             let before = |operation| self.actions.before_disk(operation);
             let new = Journal::unused(&self.host, to);
@@ -49,4 +41,10 @@ impl Lease {
         self.warn(format!("the card of {from} is at {to} now, and so is its journal"));
         Ok(())
     }
+}
+
+/// The record of a card that is at `to` now.
+pub(super) fn moved(host: &Host, record: &JournalRecord, to: Bdf, rebooted: bool) -> JournalRecord {
+    let boot_id = if rebooted { record.boot_id.clone() } else { NO_BOOT.to_owned() };
+    JournalRecord { bdf: to, slot: host.slot(to), bridge: None, boot_id, ..record.clone() }
 }

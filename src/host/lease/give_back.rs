@@ -3,9 +3,10 @@
 //! docs/linux.md#journal-and-restore).
 
 use super::LeaseError;
+use super::actions::UNBIND_LIMIT;
 use super::follow::NO_BOOT;
 use super::presence::Presence;
-use super::steps::{Lease, MLX4, UNBIND_LIMIT};
+use super::steps::{Lease, MLX4};
 use crate::card::{Patience, wait_until};
 use crate::escape;
 use crate::host::journal::{HostStep, OriginalFunction};

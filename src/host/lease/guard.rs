@@ -13,8 +13,9 @@
 //! next user or `host restore` restores the value. A reboot removes both the files and the change.
 
 use super::LeaseError;
+use super::actions::{BIND_LIMIT, QUICK_LIMIT};
 use super::lock::{Lock, noted};
-use super::steps::{BIND_LIMIT, Lease, MLX4, QUICK_LIMIT};
+use super::steps::{Lease, MLX4};
 use crate::card::{Patience, wait_until};
 use crate::escape;
 use crate::host::{Bdf, VFIO_PCI, sysfs};

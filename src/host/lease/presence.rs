@@ -149,17 +149,18 @@ impl Fit {
         if here && in_slot && same_boot && same_board && is_leased(record, card) {
             return Some(Self::Exact);
         }
-        let knows = |serial| [record.serial, record.new_serial].contains(&Some(serial));
+        let knows = |serial| record.serial == Some(serial) || record.new_serials.contains(&serial);
         match card.serial {
             Some(serial) if knows(serial) => Some(match (here, in_slot && same_board) {
                 (true, true) => Self::Exact,
-                (true, false) if same_boot => Self::Possible,
+                (true, false) if same_boot && !in_slot => Self::Possible,
                 _ => Self::Serial,
             }),
             // Within a boot a card changes its address only by hand, and then its serial number counts.
             _ if same_boot && !here => None,
             Some(_) if record.serial.is_some() && !recovery => {
-                (in_slot && same_board && may_have_changed(record)).then_some(Self::Possible)
+                // A job may have changed the serial number to one that is not in the record.
+                (in_slot && same_board && record.marks.flash_touched).then_some(Self::Possible)
             }
             _ if !same_board => None,
             _ if in_slot => Some(Self::Slot),
@@ -179,13 +180,8 @@ fn is_leased(record: &JournalRecord, card: &PciCard) -> bool {
     let now = &card.driver_override;
     let ours = now.as_deref() == Some(VFIO_PCI) || *now == record.original.driver;
     let is_new = now.is_some() && *now != record.original.driver_override;
-    ours && is_new || record.original.on_vfio() && card.on_vfio() && may_have_changed(record)
-}
-
-/// Whether a job may have changed the serial number, which is the node GUID of the running image, to one that
-/// is not in the record.
-fn may_have_changed(record: &JournalRecord) -> bool {
-    record.marks.flash_touched && record.new_serial.is_none()
+    // Nothing is owed to a card that is on vfio-pci always, but what is known of its flash.
+    ours && is_new || record.original.on_vfio() && card.on_vfio()
 }
 
 /// The root bus, and the device and function numbers from there to the card. Bus numbers may be others

@@ -2,7 +2,8 @@
 //! again (docs/linux.md#configuration-space).
 
 use super::LeaseError;
-use super::steps::{Lease, MLX4, UNBIND_LIMIT};
+use super::actions::UNBIND_LIMIT;
+use super::steps::{Lease, MLX4};
 use crate::card::{Patience, wait_until};
 use crate::host::journal::HostStep;
 use crate::host::{Function, PciCard};

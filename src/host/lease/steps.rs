@@ -1,12 +1,12 @@
 //! A lease, and the single changes it makes to the host. Each change is in the journal first.
 
 use super::LeaseError;
-use super::actions::Actions;
+use super::actions::{Actions, QUICK_LIMIT, UNBIND_LIMIT};
 use super::error::in_full;
 use super::lock::Lock;
 use crate::escape;
 use crate::host::journal::{HostStep, Journal, JournalRecord, Marks, OriginalState};
-use crate::host::{Bdf, Host, sysfs};
+use crate::host::{Bdf, Host, card, sysfs};
 use std::cell::RefCell;
 use std::fs::File;
 use std::io;
@@ -17,16 +17,6 @@ use std::time::Duration;
 /// The driver of these cards.
 pub(super) const MLX4: &str = "mlx4_core";
 
-// A limit ends what would hang. It is far above what a busy host needs.
-
-/// An unbind takes a few seconds; a leaked reference blocks it for ever
-/// (docs/linux.md#unbinding-mlx4_core).
-pub(super) const UNBIND_LIMIT: Duration = Duration::from_secs(240);
-/// For writes that need no more than a lock, which a blocked step may hold.
-pub(super) const QUICK_LIMIT: Duration = Duration::from_secs(60);
-/// A probe that meets dead firmware gives up after 62 s (docs/linux.md#failures-of-a-rebind).
-pub(super) const BIND_LIMIT: Duration = Duration::from_secs(240);
-
 /// A fact about the card that goes into the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
@@ -36,7 +26,7 @@ pub enum Mark {
     FlashTouched,
     /// Whether the flash boots.
     Boots(bool),
-    /// The serial number that the card shows once the image runs that is about to be written.
+    /// A serial number that the card shows once an image runs that is on its flash, or about to be written.
     NewSerial(u64),
 }
 
@@ -93,10 +83,21 @@ impl Lease {
 
     /// Adds a fact that is true already. A journal that cannot be written does not change it.
     pub fn note(&mut self, mark: Mark) {
-        if !self.done {
+        if !self.done && self.is_new(mark) {
             self.add(mark);
             self.update();
         }
+    }
+
+    /// Not a serial number that is known already, or that another card shows.
+    fn is_new(&self, mark: Mark) -> bool {
+        let Mark::NewSerial(serial) = mark else {
+            return true;
+        };
+        let record = &self.record;
+        record.serial != Some(serial)
+            && !record.new_serials.contains(&serial)
+            && self.host.cards().is_ok_and(|cards| !card::is_shared(&cards, record.bdf, serial))
     }
 
     fn add(&mut self, mark: Mark) {
@@ -108,7 +109,7 @@ impl Lease {
                 marks.boots = None;
             }
             Mark::Boots(boots) => marks.boots = Some(boots),
-            Mark::NewSerial(serial) => self.record.new_serial = Some(serial),
+            Mark::NewSerial(serial) => self.record.new_serials.push(serial),
         }
     }
 
@@ -205,10 +206,12 @@ impl Lease {
             return Ok(());
         }
         // Driver and module differ in the hyphen only.
-        self.load(driver)?;
+        let loaded = self.load(driver);
+        // A modprobe that was given up continues in the kernel, and another program may load the module too.
         if registered() {
             return Ok(());
         }
+        loaded?;
         Err(LeaseError::NoDriver {
             driver: driver.to_owned(),
             source: io::Error::other("its module is loaded, but it registered no PCI driver"),
@@ -216,9 +219,13 @@ impl Lease {
     }
 
     pub(super) fn load(&self, module: &str) -> Result<(), LeaseError> {
-        self.actions
-            .modprobe(module)
-            .map_err(|source| LeaseError::NoDriver { driver: module.to_owned(), source })
+        self.actions.modprobe(module).map_err(|source| match source.kind() {
+            // It is not missing: its module is still being loaded.
+            io::ErrorKind::TimedOut => {
+                self.refused(&format!("loading the driver {module}"), source)
+            }
+            _ => LeaseError::NoDriver { driver: module.to_owned(), source },
+        })
     }
 
     /// Unbinds a function from its driver, if it has one.

@@ -2,6 +2,7 @@
 
 use super::actions::{Actions, SystemActions};
 use super::error::in_full;
+use super::follow::moved;
 use super::presence::Presence;
 use super::steps::{Lease, MLX4};
 use super::{LeaseError, Pending, lock};
@@ -9,7 +10,7 @@ use crate::host::journal::{
     self, HostStep, Journal, JournalError, JournalRecord, Marks, MovedSibling, OriginalFunction,
     OriginalState,
 };
-use crate::host::{Function, Host, PciCard, Sibling, UseId, VFIO_PCI, card, is_root, sysfs};
+use crate::host::{Host, PciCard, Sibling, UseId, VFIO_PCI, card, is_root, sysfs};
 use std::cell::RefCell;
 use std::error::Error;
 use std::io;
@@ -96,7 +97,7 @@ impl Lease {
         let found = lease.record.original.clone();
         if let Some(old) = pending {
             lease.record.marks = old.marks;
-            lease.record.new_serial = old.new_serial;
+            lease.record.new_serials.clone_from(&old.new_serials);
             // A card that was left on vfio-pci and has another driver now was given it by others.
             let moved = !old.changed_host() && !found.on_vfio();
             if old.boot_id == lease.record.boot_id && !moved {
@@ -154,7 +155,7 @@ impl Lease {
     /// elsewhere stays.
     fn own_record(&mut self) -> Result<(Option<JournalRecord>, Vec<Journal>), LeaseError> {
         let bdf = self.bdf();
-        let mut own: Vec<(Journal, JournalRecord)> = Vec::new();
+        let mut own: Vec<(Option<Journal>, JournalRecord)> = Vec::new();
         let journals = match journal::all(&self.host) {
             // The first write decides.
             Err(JournalError::NotRoot { .. }) => Vec::new(),
@@ -170,7 +171,17 @@ impl Lease {
                 Ok(Presence::Card) if here => {}
                 Ok(Presence::Moved(to)) if to == bdf => {
                     let acquire = |path: &Path, arg, mode| self.actions.lock(path, arg, mode);
-                    let _lock = lock::take(&self.host, journal.bdf(), acquire)?;
+                    let _lock = match lock::take(&self.host, journal.bdf(), acquire) {
+                        // A job with another card is no reason to wait. What the journal knows counts.
+                        Err(held @ LeaseError::Held { .. }) => {
+                            self.warn(format!(
+                                "the journal of this card stays at its old address for now: {held}"
+                            ));
+                            own.push((None, moved(&self.host, &lease.record, to, lease.rebooted)));
+                            continue;
+                        }
+                        lock => lock?,
+                    };
                     // What is read under the lock counts.
                     match self.other(&journal)? {
                         Some(unchanged) if unchanged.record == lease.record => {}
@@ -178,6 +189,7 @@ impl Lease {
                     }
                     lease.relocate(to)?;
                 }
+                Ok(Presence::Unclear(cards)) if !here && !cards.contains(&bdf) => continue,
                 Ok(unclear @ Presence::Unclear(_)) => {
                     let was = journal.bdf();
                     self.warn(format!(
@@ -200,13 +212,13 @@ impl Lease {
                 _ => continue,
             }
             self.warnings.get_mut().append(&mut lease.take_warnings());
-            own.extend(lease.journal.map(|journal| (journal, lease.record)));
+            own.push((lease.journal, lease.record));
         }
         // A process that was killed while a journal was relocated left two.
         own.sort_by_key(|(_, record)| record.boot_id == self.record.boot_id);
         let (journal, record) = own.pop().unzip();
-        self.journal = Some(journal.unwrap_or_else(|| Journal::unused(&self.host, bdf)));
-        Ok((record, own.into_iter().map(|(journal, _)| journal).collect()))
+        self.journal = Some(journal.flatten().unwrap_or_else(|| Journal::unused(&self.host, bdf)));
+        Ok((record, own.into_iter().filter_map(|(journal, _)| journal).collect()))
     }
 
     fn remove_all(&self, journals: &[Journal]) {
@@ -329,14 +341,12 @@ fn first_record(host: &Host, card: &PciCard) -> io::Result<JournalRecord> {
     let ids = host.try_ids(card.bdf)?;
     // A serial number that another card shows too identifies neither.
     let cards = host.cards().map_err(io::Error::other)?;
-    let mut others = cards.iter().filter(|other| other.bdf != card.bdf);
-    let is_shared = others.any(|o| o.function != Function::Virtual && o.serial == card.serial);
     Ok(JournalRecord {
         bdf: card.bdf,
         device_id: card.device_id,
         subsystem: ids.map_or(card.subsystem, |ids| (ids.subsystem_vendor, ids.subsystem_device)),
-        serial: card.serial.filter(|_| !is_shared),
-        new_serial: None,
+        serial: card.serial.filter(|serial| !card::is_shared(&cards, card.bdf, *serial)),
+        new_serials: Vec::new(),
         slot: host.slot(card.bdf),
         boot_id: host.try_boot_id()?,
         pid: std::process::id(),

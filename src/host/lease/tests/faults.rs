@@ -398,3 +398,12 @@ fn a_driver_that_cannot_be_loaded_again_is_reported_as_a_host_that_is_not_restor
     assert!(error.host_changed(), "{error:?}");
     assert_eq!(kernel.journals(), 1);
 }
+
+#[test]
+fn a_driver_that_is_there_although_its_modprobe_failed_is_used() {
+    let kernel = Kernel::new();
+    kernel.absent("vfio-pci");
+    let files = kernel.files.share();
+    kernel.at_step("modprobe vfio-pci", move || files.mkdir("/sys/bus/pci/drivers/vfio-pci"));
+    kernel.take().unwrap();
+}

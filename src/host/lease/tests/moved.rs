@@ -288,3 +288,87 @@ fn a_kill_while_a_journal_follows_its_card_loses_nothing() {
         assert_eq!(places(&kernel), [(bdf(NEW), None)], "{at}");
     }
 }
+
+#[test]
+fn a_card_that_is_on_vfio_pci_always_is_known_in_its_boot_whatever_its_serial_number() {
+    let kernel = Kernel::new();
+    kernel.files.driver(CARD, Some("vfio-pci"));
+    let lease = kernel.take().unwrap();
+    // A reset started another image.
+    kernel.files.serial(CARD, 9);
+    assert!(lease.card_is_here());
+    drop(lease);
+    assert_eq!(places(&kernel), [(bdf(CARD), None)]);
+    assert_eq!(pending(&kernel)[0].other_card, None);
+}
+
+#[test]
+fn an_image_that_was_on_the_flash_and_runs_after_a_reboot_does_not_make_another_card() {
+    // Known from its flash; or written by a job that does not know every image.
+    for (touched, shows, candidates) in [(false, 9, 0), (true, 5, 1)] {
+        let kernel = Kernel::new();
+        let mut lease = kernel.take().unwrap();
+        lease.note(Mark::NewSerial(8));
+        lease.note(Mark::NewSerial(9));
+        if touched {
+            lease.mark(Mark::FlashTouched).unwrap();
+        }
+        drop(lease);
+        kernel.reboot(None);
+        kernel.files.serial(CARD, shows);
+        let was = pending(&kernel).remove(0);
+        assert_eq!(was.other_card, None, "{was}");
+        assert_eq!(was.candidates.len(), candidates, "{was}");
+    }
+}
+
+#[test]
+fn a_card_with_new_firmware_that_is_enumerated_within_a_boot_is_the_card() {
+    let kernel = Kernel::new();
+    let lease = kernel.take().unwrap();
+    kernel.set_override(CARD, "(null)");
+    kernel.files.write(&format!("{}/subsystem_device", kernel.files.device(CARD)), "0x0099\n");
+    assert!(lease.card_is_here());
+}
+
+#[test]
+fn the_serial_number_of_another_card_is_not_noted() {
+    let [first, _second] = two_cards();
+    let mut lease = first.take().unwrap();
+    for serial in [2, 9, 9, SERIAL] {
+        lease.note(Mark::NewSerial(serial));
+    }
+    assert_eq!(lease.record.new_serials, [9]);
+}
+
+#[test]
+fn a_job_with_another_card_at_the_old_address_blocks_no_job_of_the_card() {
+    let kernels = two_cards();
+    killed(&kernels[0]);
+    reboot(&kernels[0]);
+    kernels[0].files.serial(CARD, 2);
+    kernels[0].files.serial(OTHER, SERIAL);
+    let long = kernels[0].take().unwrap();
+    let mut lease = kernels[1].take().unwrap();
+    assert_eq!(lease.marks().boots, Some(false));
+    let warnings = lease.take_warnings().join("\n");
+    assert!(warnings.contains("stays at its old address"), "{warnings}");
+    drop((lease, long));
+    // The next job removes the older one.
+    drop(kernels[1].take().unwrap());
+    assert_eq!(places(&kernels[0]), [(bdf(CARD), None), (bdf(OTHER), None)]);
+}
+
+#[test]
+fn a_job_of_a_card_that_a_journal_cannot_belong_to_has_no_warning() {
+    let kernel = Kernel::new();
+    killed(&kernel);
+    reboot(&kernel);
+    renumber(&kernel, NEW, SERIAL);
+    kernel.files.pci("0000:08:00.0", 0x15b3, 0x1003, 0x02_00_00);
+    kernel.files.pci(OTHER, 0x15b3, 0x1003, 0x02_00_00);
+    kernel.files.serial(OTHER, 3);
+    kernel.files.group(24, &[OTHER]);
+    let mut lease = Kernel::shared(kernel.files.share(), OTHER, |_| false).take().unwrap();
+    assert_eq!(lease.take_warnings(), [""; 0]);
+}
