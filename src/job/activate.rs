@@ -69,6 +69,7 @@ pub fn activate(device: &mut Device, events: &mut dyn Events) -> Result<Activate
         let mut locked = device.lock()?;
         let card = facts.report(&locked);
         let images = read_images(&mut locked.source(), Depth::Full)?;
+        facts.note_serials(images.iter().filter_map(|found| found.image.as_ref()));
         let query = outcome(card.clone(), images, Vec::new());
         let flashed = query
             .active

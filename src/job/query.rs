@@ -60,6 +60,7 @@ pub fn query_card(device: &mut Device) -> Result<QueryOutcome, JobError> {
     // In recovery mode nothing that boots is expected: what a quick reading passes over may be why.
     let depth = if facts.recovery { Depth::Full } else { Depth::Query };
     let images = read_images(&mut source, depth)?;
+    facts.note_serials(images.iter().filter_map(|found| found.image.as_ref()));
     let found = outcome(card.clone(), images, source.wavering());
     // Whether another image starts than the one that runs depends on CRCs that a quick reading does not
     // compute.

@@ -4,7 +4,7 @@
 use super::activate::activate_after;
 use super::assumptions::{judge, quick};
 use super::backup::{confirm as confirm_backup, remember, reserve, store};
-use super::session::{CardFacts, snapshot};
+use super::session::{CardFacts, serial_of, snapshot};
 use super::settle::{LeftProbe, after_change, settle, version_of, what_boots};
 use super::store::digest;
 use super::{
@@ -13,7 +13,7 @@ use super::{
 use crate::escape;
 use crate::flash::{Boots, Events, FlashSource, Locked, Phase, Stopped};
 use crate::host::Mark;
-use crate::image::{FlashAddr, Identity, Image};
+use crate::image::FlashAddr;
 use crate::plan::{BootEvidence, BurnOptions, Pass, Plan, PlanReport};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -285,12 +285,6 @@ fn wrong_boot(found: &BootReport, backup: &Path) -> JobError {
         boots: if found.start.is_some() { Boots::OldImage } else { Boots::Nothing },
         backup: Some(PathBuf::from(backup)),
     }
-}
-
-/// The serial number that a card with this image shows: its node GUID.
-fn serial_of(image: &Image) -> Option<u64> {
-    let [node, ..] = Identity::from_image(image).ok()?.guids;
-    (!node.is_blank() && node.0 != 0).then_some(node.0)
 }
 
 /// A pass stopped. What is left is read again where the session could not, or found nothing that

@@ -10,8 +10,9 @@ use crate::flash::trace::{TraceMark, TraceRecorder};
 use crate::flash::{
     ChainVerdict, Events, Flash, FlashChip, FlashSource, Locked, Phase, Protection,
 };
-use crate::image::{Contents, Depth, FlashAddr, Image, ImageOffset, Source, Version};
-use crate::plan::{Bootability, CardSnapshot, bootability};
+use crate::host::{Borrowed, Mark};
+use crate::image::{Contents, Depth, FlashAddr, Identity, Image, ImageOffset, Source, Version};
+use crate::plan::{Bootability, CardSnapshot, ImageSlot, bootability};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -75,7 +76,7 @@ impl JsonSchema for CardReport {
 }
 
 /// What a card reports without its flash.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct CardFacts {
     pub(super) name: String,
     pub(super) bdf: Option<String>,
@@ -86,6 +87,8 @@ pub(crate) struct CardFacts {
     pub(super) proofs: Option<ProofStore>,
     /// Where accesses are recorded.
     pub(super) trace: Option<TraceRecorder>,
+    /// Of the card, if it was borrowed.
+    journal: Option<Borrowed>,
 }
 
 impl CardFacts {
@@ -98,7 +101,17 @@ impl CardFacts {
             running: device.card.running_version()?.map(version),
             proofs: device.proofs.clone(),
             trace: device.trace.clone(),
+            journal: device.borrowed(),
         })
+    }
+
+    /// Adds the serial numbers that the card may show later to its journal: those of images on its flash.
+    pub(super) fn note_serials<'a>(&self, images: impl IntoIterator<Item = &'a Image>) {
+        if let Some(journal) = &self.journal {
+            for serial in images.into_iter().filter_map(serial_of) {
+                journal.note(Mark::NewSerial(serial));
+            }
+        }
     }
 
     pub(crate) fn report(&self, locked: &Locked<'_>) -> CardReport {
@@ -133,6 +146,12 @@ impl CardFacts {
             protection: None,
         }
     }
+}
+
+/// The serial number that a card with this image shows: its node GUID.
+pub(super) fn serial_of(image: &Image) -> Option<u64> {
+    let [node, ..] = Identity::from_image(image).ok()?.guids;
+    (!node.is_blank() && node.0 != 0).then_some(node.0)
 }
 
 /// As the image module's type.
@@ -186,6 +205,7 @@ pub(super) fn snapshot(
             || !card.slots.iter().all(|found| found.image().is_some_and(Image::is_valid))
     };
     let card = steady(&mut locked.source(), &mut unsteady, &mut parse, &damaged)?;
+    facts.note_serials(card.slots.iter().filter_map(ImageSlot::image));
     report(&unsteady, events);
     report_wavering(&card.wavering, events);
     // Chains may be why: a job that goes on proves them anew.
@@ -249,6 +269,7 @@ pub(super) fn active_in(
     source: &mut FlashSource<'_, '_>,
 ) -> Result<(FlashAddr, Contents), JobError> {
     let mut images = read_images(source, Depth::Full)?;
+    facts.note_serials(images.iter().filter_map(|found| found.image.as_ref()));
     let image = mark_active(&mut images, facts.chip, facts.running)
         .and_then(|(index, _)| images.get(index)?.image.as_ref())
         .filter(|image| bootability(image.start, image, facts.chip) != Bootability::No)

@@ -100,6 +100,7 @@ pub fn verify_card(
     let mut source = locked.source();
     let mut unsteady = Vec::new();
     let mut images = steady_images(&mut source, Depth::Full, &mut unsteady)?;
+    facts.note_serials(images.iter().filter_map(|found| found.image.as_ref()));
     for found in &mut images {
         if let Some(image) = &found.image {
             // One that cannot be put together has no digest; the findings list why.

@@ -158,6 +158,7 @@ fn run(
         }
         return Ok(());
     };
+    facts.note_serials(card.slots.iter().filter_map(|slot| slot.image()));
     stages.run(Images, &[Readings], events, &mut |_| Ok(contents::images(card)))?;
     stages.run(Running, &[Images], events, &mut |_| Ok(contents::running(card)))?;
     stages.run(BootAddress, &[Images], events, &mut |_| {
