@@ -19,7 +19,7 @@ const MISUSE_KEPT: usize = 16;
 /// A card without its flash contents.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct CardRecord {
+struct StoredCard {
     spec: CardSpec,
     running: RunningFirmware,
     boot_address: u32,
@@ -48,7 +48,7 @@ struct CardRecord {
 /// Marginal bytes kept in a file: its head has 64 KiB.
 const MARGINAL_KEPT: usize = 1000;
 
-impl CardRecord {
+impl StoredCard {
     fn of(card: &CardState) -> Self {
         Self {
             spec: card.spec.clone(),
@@ -143,7 +143,7 @@ impl CardState {
     pub(super) fn open_file(path: &Path) -> Result<Self, CardFileError> {
         let damaged = |why: &str| CardFileError::Damaged(escape::path(path), why.into());
         let (file, json, flash) = CardFile::open(path)?;
-        let record: CardRecord =
+        let record: StoredCard =
             serde_json::from_slice(&json).map_err(|error| damaged(&error.to_string()))?;
         if record.spec.chip.size() as usize != flash.len() {
             return Err(damaged("its flash is not the size of its chip"));
@@ -160,7 +160,7 @@ impl CardState {
         if self.file.is_none() {
             return;
         }
-        let record = serde_json::to_vec(&CardRecord::of(self));
+        let record = serde_json::to_vec(&StoredCard::of(self));
         if let Some(file) = &mut self.file {
             let written = record.map_err(io::Error::from).and_then(|json| file.write_record(&json));
             self.check_written(written);

@@ -1,5 +1,6 @@
 //! Jobs on simulated cards: what they leave on the card, on the disk and in the answer.
 
+mod assumptions;
 mod backups;
 pub(crate) mod bench;
 mod booting;
