@@ -61,8 +61,9 @@ impl Reg {
 
     /// The register at this offset; `None` where this program touches none.
     pub(crate) fn at(offset: CrOffset) -> Option<Self> {
+        type Numbered = fn(u8) -> Reg;
         // First, registers of this name, and the register.
-        let many: [(u32, u32, fn(u8) -> Self); 5] = [
+        let many: [(u32, u32, Numbered); 5] = [
             (0x1_f064, 4, Self::RunningVersion),
             (0x8_0780, 7, Self::ToolsHcr),
             (0xe_0000, 72, Self::ToolsMailbox),

@@ -159,12 +159,15 @@ pub(super) fn what_boots(
     }
 }
 
+/// Each signature and its image.
+type Places = Vec<(FlashAddr, Option<Image>)>;
+
 /// The image at each signature, read in full but for the one at `known`; whether bytes of one read
 /// differently each time, which makes it unreadable.
 fn read_places(
     flash: &mut FlashSource<'_, '_>,
     known: Option<FlashAddr>,
-) -> Result<(Vec<(FlashAddr, Option<Image>)>, bool), JobError> {
+) -> Result<(Places, bool), JobError> {
     read_signatures(flash, &mut Vec::new())?;
     let mut images = Vec::new();
     for start in scan(flash)? {

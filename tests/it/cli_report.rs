@@ -209,7 +209,8 @@ fn every_spelling_of_an_address_is_detected() {
     let address = vec![0xe4, 0x1d, 0x2d, 0xdd, 0x78, 0x50];
     for text in texts(&address).into_iter().chain(words(&address)) {
         let files = BTreeMap::from([("log".to_owned(), format!("a (0x{text})\n"))]);
-        let missed = std::panic::catch_unwind(|| no_address_in(&files, &[address.clone()]));
+        let missed =
+            std::panic::catch_unwind(|| no_address_in(&files, std::slice::from_ref(&address)));
         assert!(missed.is_err(), "{text}");
     }
 }

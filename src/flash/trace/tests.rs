@@ -56,8 +56,7 @@ fn complete(accesses: u32) -> Vec<u8> {
     }
     recorder.finish(0).unwrap();
     drop(space);
-    let bytes = sink.0.borrow().clone();
-    bytes
+    sink.0.borrow().clone()
 }
 
 #[test]
