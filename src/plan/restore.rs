@@ -49,7 +49,8 @@ pub fn plan_restore(card: &CardSnapshot, backup: &BackupFacts) -> Plan {
     )
     .ok()
     .map(|then| without_unsteady(then, backup.wavering.clone()));
-    let (then, retired) = then.map_or((None, Vec::new()), |(then, retired)| (Some(then), retired));
+    let (then, invalidated) =
+        then.map_or((None, Vec::new()), |(then, invalidated)| (Some(then), invalidated));
     // An image for other silicon is valid too; the check of the silicon refuses it.
     let complete = |slot: &&ImageSlot| slot.validity().complete();
     let ran = |slot: &&ImageSlot| ran_here(card, backup, slot);
@@ -126,7 +127,7 @@ pub fn plan_restore(card: &CardSnapshot, backup: &BackupFacts) -> Plan {
     });
     let mut plan = Plan::of(checks, now, old_image, action);
     if plan.action.is_some() {
-        plan.report.warnings.extend(retired.iter().map(|at| format!(
+        plan.report.warnings.extend(invalidated.iter().map(|at| format!(
             "The image at {:#x} in the backup read differently each time; its signature is not restored, so that the other image starts.", at.0)));
     }
     if let Some((now, old)) = now.zip(old_image) {
@@ -214,14 +215,14 @@ fn without_unsteady(
     let unread = |start: &FlashAddr| {
         then.slots.iter().any(|slot| slot.start == *start && slot.contents.is_err())
     };
-    let retired: Vec<FlashAddr> = whole.into_iter().filter(unread).collect();
-    for start in &retired {
+    let invalidated: Vec<FlashAddr> = whole.into_iter().filter(unread).collect();
+    for start in &invalidated {
         let at = start.0 as usize;
         if let Some(word) = then.flash.get_mut(at..at + 4) {
             word.fill(0);
         }
     }
-    (then, retired)
+    (then, invalidated)
 }
 
 fn silicon(card: &CardSnapshot, backup: &BackupFacts, slot: &ImageSlot, old: &Contents) -> Verdict {

@@ -1,7 +1,7 @@
 //! What the machines and networks of libvirt take from the host (<https://libvirt.org/formatdomain.html>,
 //! <https://libvirt.org/formatnetwork.html>).
 
-use super::managers::Configuration;
+use super::configuration::Configuration;
 use crate::host::{Bdf, PciCard, sysfs};
 use roxmltree::{Document, Node, ParsingOptions};
 use std::path::PathBuf;

@@ -2,15 +2,12 @@
 //! libvirt (docs/linux.md#virtual-machine-managers). None is a fault: they show which driver or machine
 //! gets the card at the next start.
 
+use super::configuration::Configuration;
 use super::libvirt;
-use crate::escape;
-use crate::host::{Bdf, Host, PciCard, sysfs};
-use std::cell::RefCell;
-use std::io;
-use std::path::{Path, PathBuf};
+use crate::host::{Bdf, Host, PciCard};
 
 pub(super) fn check(host: &Host, card: &PciCard) -> String {
-    let files = Configuration { host, unread: RefCell::default() };
+    let files = Configuration::of(host);
     let mut notes = Vec::new();
     notes.extend(driverctl(&files, card.bdf));
     notes.extend(modprobe(&files, card));
@@ -18,46 +15,11 @@ pub(super) fn check(host: &Host, card: &PciCard) -> String {
     notes.extend(unraid(&files, card));
     notes.extend(proxmox(&files, card.bdf));
     notes.extend(libvirt::entries(&files, card));
-    notes.append(&mut files.unread.into_inner());
+    notes.extend(files.into_unread());
     if notes.is_empty() {
         return "no entry in driverctl, modprobe.d, the kernel command line, Unraid, Proxmox and libvirt".into();
     }
     notes.join("; ")
-}
-
-/// The files of these programs, and messages about those that cannot be read.
-pub(super) struct Configuration<'a> {
-    pub(super) host: &'a Host,
-    pub(super) unread: RefCell<Vec<String>>,
-}
-
-impl Configuration<'_> {
-    /// A file or directory that is not there has the default content.
-    pub(super) fn read<T: Default>(
-        &self,
-        path: impl AsRef<Path>,
-        read: impl FnOnce(PathBuf) -> io::Result<T>,
-    ) -> T {
-        read(self.host.path(&path)).unwrap_or_else(|error| {
-            let path = escape::path(Path::new("/").join(path));
-            let text = format!("{path} cannot be read ({error}): what it takes is unknown");
-            self.unread.borrow_mut().push(text);
-            T::default()
-        })
-    }
-
-    fn text(&self, path: impl AsRef<Path>) -> Option<String> {
-        self.read(path, sysfs::try_text)
-    }
-
-    fn lines(&self, path: impl AsRef<Path>) -> Vec<String> {
-        self.text(path).unwrap_or_default().lines().map(str::to_owned).collect()
-    }
-
-    /// Names in a directory, sorted.
-    pub(super) fn names(&self, dir: impl AsRef<Path>) -> Vec<String> {
-        self.read(dir, sysfs::try_names)
-    }
 }
 
 fn driverctl(files: &Configuration<'_>, bdf: Bdf) -> Option<String> {

@@ -2,6 +2,7 @@
 //! and JSON of `cx3flash doctor` are made from the fields of [`HostFinding`].
 
 mod card;
+mod configuration;
 mod iommu;
 mod libvirt;
 mod managers;

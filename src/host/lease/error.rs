@@ -1,6 +1,5 @@
 //! Errors of taking and giving back a card.
 
-use super::presence::one_of;
 use crate::escape;
 use crate::host::journal::JournalError;
 use crate::host::{Bdf, DiscoverError};
@@ -96,4 +95,10 @@ pub(in crate::host) fn in_full(error: &dyn Error) -> String {
         next = cause.source();
     }
     text
+}
+
+/// `0000:05:00.0 or 0000:06:00.0`.
+pub(super) fn one_of(cards: &[Bdf]) -> String {
+    let cards: Vec<String> = cards.iter().map(Bdf::to_string).collect();
+    cards.join(" or ")
 }

@@ -1,6 +1,7 @@
 //! Cards that were borrowed and not given back.
 
-use super::presence::{Presence, one_of};
+use super::error::one_of;
+use super::presence::Presence;
 use super::{Lease, LeaseError};
 use crate::host::journal::{self, HostStep, Journal, Marks};
 use crate::host::{Bdf, Host};

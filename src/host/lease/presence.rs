@@ -1,6 +1,7 @@
 //! Where the card of a journal is (docs/linux.md#the-card-of-a-journal).
 
 use super::LeaseError;
+use super::error::one_of;
 use super::steps::Lease;
 use crate::card::DeviceType;
 use crate::host::card::NotACard;
@@ -35,12 +36,6 @@ impl fmt::Display for Presence {
             }
         }
     }
-}
-
-/// `0000:05:00.0 or 0000:06:00.0`.
-pub(super) fn one_of(cards: &[Bdf]) -> String {
-    let cards: Vec<String> = cards.iter().map(Bdf::to_string).collect();
-    cards.join(" or ")
 }
 
 impl Lease {
