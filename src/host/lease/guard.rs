@@ -14,7 +14,7 @@
 
 use super::LeaseError;
 use super::actions::{BIND_LIMIT, QUICK_LIMIT};
-use super::lock::{Lock, noted};
+use super::lock::{Lock, noted, release};
 use super::steps::{Lease, MLX4};
 use crate::card::{Patience, wait_until};
 use crate::escape;
@@ -182,7 +182,9 @@ impl Lease {
             return Ok(());
         }
         let lock = self.lock_parameter();
-        drop(own);
+        if let Some(own) = own {
+            release(own);
+        }
         // Held to the end: no use begins before the parameter is restored.
         let _alone = match &lock {
             None => None,

@@ -74,6 +74,14 @@ pub(super) fn acquire(path: &Path, arg: FlockOperation, mode: u32) -> io::Result
     Err(io::Error::other("another program keeps replacing it"))
 }
 
+/// Ends a lock at once. Closing it would not while a child, forked a moment ago for another program, still
+/// has its copy of the open file (flock(2)).
+pub(super) fn release(lock: Lock) {
+    if let Err(error) = flock(&lock, FlockOperation::Unlock) {
+        tracing::debug!(%error, "a lock ends when its file is closed");
+    }
+}
+
 /// Opens a lock file, or makes one. The directory belongs to a group, and a member could have put
 /// something else there: links are not followed, and nothing but a regular file is accepted.
 fn open(path: &Path, mode: u32) -> io::Result<File> {

@@ -1,7 +1,7 @@
 //! Tests without the fake kernel: the helper's refusals, the lock file, messages.
 
 use super::fake::{Kernel, differences};
-use crate::host::lease::lock::acquire;
+use crate::host::lease::lock::{acquire, release};
 use crate::host::lease::{Lease, LeaseError, Mark, write_attribute};
 use crate::host::tests::fake::{CARD, bdf};
 use crate::host::tests::with_own_mounts;
@@ -99,6 +99,18 @@ fn lock_files_are_made_for_their_users_only() {
     let beyond = |path: &Path, allowed: u32| fs::metadata(path).unwrap().mode() & 0o777 & !allowed;
     assert_eq!(beyond(&path, 0o600), 0);
     assert_eq!(beyond(path.parent().unwrap(), 0o755), 0);
+}
+
+#[test]
+fn a_lock_that_is_released_excludes_no_other_also_while_a_child_has_the_open_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.lock");
+    let shared = acquire(&path, FlockOperation::NonBlockingLockShared, 0o600).unwrap().unwrap();
+    let _child = shared.try_clone().unwrap();
+    let alone = || acquire(&path, FlockOperation::NonBlockingLockExclusive, 0o600).unwrap();
+    assert!(alone().is_none());
+    release(shared);
+    assert!(alone().is_some());
 }
 
 fn mount(words: &[&str], place: &Path) {
