@@ -170,40 +170,38 @@ impl Device {
             return;
         }
         if borrowed.original_driver().is_some() {
-            self.free_for_the_driver(&borrowed);
+            match self.free_for_the_driver() {
+                None => {}
+                Some(Ok(watched)) => borrowed.freed(
+                    Semaphore::Flash.number(),
+                    format!(
+                        "semaphore 63 was held by a program that has ended (watched for {watched} ms); it was freed, \
+                         because the driver cannot start without it"
+                    ),
+                ),
+                Some(Err(why)) => borrowed
+                    .warn(format!("semaphore 63 stays taken, the driver will not start: {why}")),
+            }
         }
         borrowed.end(self.reenumerate);
     }
 
     /// A driver cannot start while semaphore 63 is taken (docs/linux.md#failures-of-a-rebind). The card is ours alone
     /// now, so a holder can only be a tool that died; that is proven before it is freed, as `unlock`
-    /// does.
-    fn free_for_the_driver(&mut self, borrowed: &Borrowed) {
+    /// does. Returns for how many milliseconds it was watched, or why it stays taken; `None`: it was free.
+    pub(super) fn free_for_the_driver(&mut self) -> Option<Result<u64, String>> {
         let state = self.card.probe_semaphore(Semaphore::Flash);
         if !matches!(state, Ok(SemaphoreState::Held | SemaphoreState::Unknown)) {
-            return;
+            return None;
         }
-        let done = match self.card.watch(Semaphore::Flash, WATCH) {
-            Ok(Staleness::Free) => return,
-            Ok(Staleness::InUse { why }) => Err(format!("it is in use: {why}")),
-            Ok(Staleness::Stale { watched_ms }) => self
-                .card
-                .release(Semaphore::Flash)
-                .map(|()| watched_ms)
-                .map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        };
-        match done {
-            Ok(watched) => borrowed.freed(
-                Semaphore::Flash.number(),
-                format!(
-                    "semaphore 63 was held by a program that has ended (watched for {watched} ms); it was freed, \
-                     because the driver cannot start without it"
-                ),
-            ),
-            Err(why) => {
-                borrowed.warn(format!("semaphore 63 stays taken, the driver will not start: {why}"));
+        match self.card.watch(Semaphore::Flash, WATCH) {
+            Ok(Staleness::Free) => None,
+            Ok(Staleness::InUse { why }) => Some(Err(format!("it is in use: {why}"))),
+            Ok(Staleness::Stale { watched_ms }) => {
+                let freed = self.card.release(Semaphore::Flash).map(|()| watched_ms);
+                Some(freed.map_err(|error| error.to_string()))
             }
+            Err(error) => Some(Err(error.to_string())),
         }
     }
 

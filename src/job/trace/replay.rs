@@ -147,7 +147,16 @@ fn replay<T>(
         // Its failure is in the report.
         let _ = query_card(&mut device);
     }
-    run(&mut device)
+    let ran = run(&mut device);
+    give_back(&mut device, trace);
+    ran
+}
+
+/// The accesses of giving the card back to the driver that it was taken from.
+fn give_back(device: &mut Device, trace: &Trace) {
+    if trace.marks().any(|(_, mark)| matches!(mark, TraceMark::Unbind { .. })) {
+        device.free_for_the_driver();
+    }
 }
 
 /// Whether the key of a locked card was sent: its words were written to the tools command interface.
@@ -205,7 +214,9 @@ pub fn trace_diff(
         if trace.header.with_report {
             let _ = query_card(&mut device);
         }
-        command.run(&mut device, events)
+        let ran = command.run(&mut device, events);
+        give_back(&mut device, trace);
+        ran
     });
     let recorded = recording.finish(host, None, 0)?;
     let bytes = recorded.map(|finished| finished.bytes).unwrap_or_default();
