@@ -2,7 +2,7 @@
 
 use super::device::is_doubtful;
 use super::session::MOST_UNANSWERED;
-use super::{Card, CardError, Patience, Reg, Semaphore, wait_for};
+use super::{Card, CardError, Patience, Reg, ResetSeen, Semaphore, wait_for};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::time::Duration;
@@ -269,6 +269,33 @@ impl FlashHold<'_> {
         Ok(())
     }
 
+    /// Takes the semaphores after a reset of our own. Semaphore 63 is freed first where nothing moves at its
+    /// gateway: 40 is ours by then, so firmware that has stopped has left it.
+    ///
+    /// # Errors
+    /// As [`Card::hold_flash`].
+    pub fn take_after_reset(&mut self) -> Result<(), CardError> {
+        if self.held {
+            return Ok(());
+        }
+        self.lost = false;
+        self.card.acquire(Semaphore::FlashProgramming)?;
+        let taken = match self.card.watch(Semaphore::Flash, WATCH) {
+            Ok(Staleness::Stale { .. }) => {
+                tracing::warn!("semaphore 63 was left taken by firmware that has stopped");
+                self.card.release(Semaphore::Flash)
+            }
+            other => other.map(drop),
+        };
+        if let Err(error) = taken.and_then(|()| self.card.acquire(Semaphore::Flash)) {
+            // Best effort: the first error is the one that matters.
+            let _ = self.card.release(Semaphore::FlashProgramming);
+            return Err(error);
+        }
+        self.held = true;
+        Ok(())
+    }
+
     /// Software reset under the semaphores already held, which it clears. The caller has seen WIP
     /// clear: a reset in the middle of an erase may end in a card without an image. Returns whether the
     /// reset was seen.
@@ -281,12 +308,37 @@ impl FlashHold<'_> {
         self.card.ready_after_reset()?;
         match self.card.watch(Semaphore::Flash, WATCH)? {
             Staleness::Free => return Ok(true),
-            // No other program has taken it since, so the write was lost: both are ours.
-            Staleness::Stale { .. } => self.held = true,
+            Staleness::Stale { .. } => {
+                // The reset clears both, and firmware that stops takes the second one again.
+                if self.card.probe_semaphore(Semaphore::FlashProgramming)? == SemaphoreState::Free {
+                    return Ok(true);
+                }
+                // No other program has taken them since, so the write was lost: both are ours.
+                self.held = true;
+            }
             Staleness::InUse { .. } => {}
         }
         tracing::warn!("semaphore 63 is still taken: whether the card was reset is not known");
         Ok(false)
+    }
+}
+
+impl FlashHold<'_> {
+    /// [`FlashHold::software_reset`], and what runs after it, watched for `time`.
+    ///
+    /// # Errors
+    /// As [`FlashHold::software_reset`] and [`Card::watch_firmware`].
+    pub fn reset_and_watch(&mut self, time: Duration) -> Result<ResetSeen, CardError> {
+        let arrived = self.software_reset()?;
+        let firmware = match self.card.watch_firmware(time) {
+            // Another program resets it.
+            Err(CardError::Gone { .. }) => {
+                self.card.wait_until_ready()?;
+                self.card.watch_firmware(time)?
+            }
+            seen => seen?,
+        };
+        Ok(ResetSeen { arrived, firmware })
     }
 }
 

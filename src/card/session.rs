@@ -27,6 +27,9 @@ pub(super) const MOST_UNANSWERED: u32 = 8;
 /// Readings of the running version before it is unknown.
 const MOST_READINGS: u32 = 8;
 
+/// Time between two looks at firmware that is watched.
+const LIFE_STEP: Duration = Duration::from_millis(100);
+
 /// Above this at 0x41270 the chip runs without firmware (mstflint mflash.c,
 /// `cntx_flash_init_direct_access`).
 pub(super) const NO_FIRMWARE_ABOVE: u32 = 0xFFF0_0000;
@@ -54,6 +57,24 @@ pub(super) enum ReadyAfter {
     SoftwareReset,
     /// A possible reset by another program.
     OtherReset,
+}
+
+/// What runs on a card, as it was watched for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FirmwareSeen {
+    pub state: FirmwareState,
+    /// `None` also when its version was not the same each time.
+    pub version: Option<RunningVersion>,
+    /// The register at 0x41270 changed each time ([`Card::shows_life`]).
+    pub lives: bool,
+}
+
+/// A software reset and what runs after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResetSeen {
+    /// The reset was seen to arrive.
+    pub arrived: bool,
+    pub firmware: FirmwareSeen,
 }
 
 /// A change of what a card showed while it was waited for.
@@ -367,6 +388,25 @@ impl Card {
         Ok(None)
     }
 
+    /// What runs. It is watched for `time`: firmware may start and stop again.
+    ///
+    /// # Errors
+    /// [`CardError::Gone`] when it has fallen silent.
+    pub fn watch_firmware(&mut self, time: Duration) -> Result<FirmwareSeen, CardError> {
+        let state = self.firmware;
+        let mut seen =
+            FirmwareSeen { state, version: self.running_version()?, lives: self.shows_life()? };
+        let clock = self.clock();
+        wait_for(&*clock, Patience::every(time, LIFE_STEP), || {
+            if self.running_version()? != seen.version {
+                seen.version = None;
+            }
+            seen.lives &= self.shows_life()?;
+            Ok::<Option<()>, CardError>((seen.version.is_none() || !seen.lives).then_some(()))
+        })?;
+        Ok(seen)
+    }
+
     /// The boot address register: image start << 8.
     pub fn boot_address(&mut self) -> Result<u32, CardError> {
         self.read(Reg::BootAddress)
@@ -401,6 +441,14 @@ impl Card {
     /// [`CardError::SemaphoreHeld`], [`CardError::ResetTimeout`], or what the card shows afterwards.
     pub fn software_reset(&mut self) -> Result<bool, CardError> {
         self.hold_flash()?.software_reset()
+    }
+
+    /// [`Card::software_reset`], and what runs after it, watched for `time`.
+    ///
+    /// # Errors
+    /// As [`Card::software_reset`] and [`Card::watch_firmware`].
+    pub fn reset_and_watch(&mut self, time: Duration) -> Result<ResetSeen, CardError> {
+        self.hold_flash()?.reset_and_watch(time)
     }
 
     /// Waits until the card is ready; another program may have reset it.

@@ -129,6 +129,7 @@ fn stopped_where(stopped: &Stopped) -> String {
         Phase::Write => "while writing",
         Phase::Verify => "while reading back",
         Phase::Commit => "while making the new image bootable",
+        Phase::Trial => "while trying the new firmware",
         Phase::Read => "while reading",
     };
     let place = stopped.at.map(|at| format!(" at 0x{:06x}", at.0)).unwrap_or_default();

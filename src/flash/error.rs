@@ -18,6 +18,11 @@ pub enum FlashError {
     /// A chip that is not in the table.
     #[error("flash chip with JEDEC id {0:06x} is not known")]
     UnknownChip(u32),
+    /// Another chip answers than before the card was reset.
+    #[error(
+        "the flash chip is another one after the reset: JEDEC id {found:06x} instead of {wanted:06x}"
+    )]
+    OtherChip { found: u32, wanted: u32 },
     /// The gateway's busy bit stays set.
     #[error("the flash gateway is still busy after {0} ms")]
     GatewayTimeout(u64),

@@ -19,8 +19,10 @@ pub enum Phase {
     Write,
     /// Reading the body back.
     Verify,
-    /// The signature, the boot address, the old signature.
+    /// The signature, the boot address; the old signature.
     Commit,
+    /// The new firmware is started, and the old image still is one.
+    Trial,
     /// Reading for query, verify, dumps.
     Read,
 }

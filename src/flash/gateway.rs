@@ -187,6 +187,12 @@ impl<'c> FlashGateway<'c> {
         self.begin()
     }
 
+    /// Takes it over once more, after a reset of our own.
+    pub(super) fn take_after_reset(&mut self) -> Result<(), FlashError> {
+        self.card.take_after_reset()?;
+        self.begin()
+    }
+
     /// Releases chip-select. A read clocks out one more block, which is discarded. A program gets one
     /// block of FF, which changes no cell, and then runs with what it had got.
     pub(super) fn end_open_chain(&mut self) -> Result<(), FlashError> {

@@ -1,5 +1,5 @@
 //! The SPI NOR flash behind the card: gateway, chip table, sector layout, and the typestate
-//! machine Locked → Erased → Written → Verified. Knows neither Linux nor FS2.
+//! machine Locked → Erased → Written → Verified → Committed → Confirmed. Knows neither Linux nor FS2.
 //!
 //! Facts about the hardware: `docs/hardware.md`.
 
@@ -21,6 +21,7 @@ mod session;
 mod source;
 mod state;
 pub mod trace;
+mod trial;
 mod waits;
 mod work;
 
@@ -37,5 +38,6 @@ pub use protection::{Protection, ProtectionControl};
 pub use sectors::plan_sectors;
 pub(crate) use session::MORE_READINGS;
 pub use source::FlashSource;
-pub use state::{Erased, Flash, Locked, Verified, Written};
+pub use state::{Committed, Confirmed, Erased, Flash, Locked, Refused, Tried, Verified, Written};
+pub use trial::{Trial, WayBack};
 pub use work::{BootProbe, Signature};

@@ -342,9 +342,26 @@ impl<'c> FlashSession<'c> {
 
     /// Software reset, after the chip has shown that no erase or program runs; whether it was seen.
     pub(super) fn software_reset(&mut self) -> Result<bool, FlashError> {
+        self.ready_for_reset()?;
+        Ok(self.gateway.card.software_reset()?)
+    }
+
+    /// The chip has shown that no erase or program runs.
+    pub(super) fn ready_for_reset(&mut self) -> Result<(), FlashError> {
         self.settle(&mut ToStderr)?;
         until_chip_idle(&mut self.gateway, 0, ChipWork::BEFORE_RESET)?;
-        Ok(self.gateway.card.software_reset()?)
+        Ok(())
+    }
+
+    /// Takes the flash again after a reset of our own: the semaphores, the gateway, and the same chip.
+    pub(super) fn lock_again(&mut self) -> Result<(), FlashError> {
+        self.cache.forget();
+        self.gateway.take_after_reset()?;
+        let (found, wanted) = (identify(&mut self.gateway)?, self.chip.jedec);
+        if found != wanted {
+            return Err(FlashError::OtherChip { found, wanted });
+        }
+        self.refresh_protection()
     }
 }
 

@@ -5,19 +5,21 @@ use super::gateway::{BLOCK, MAX_CHAIN};
 use super::measure::{self, GatewayFigures};
 use super::session::FlashSession;
 use super::source::FlashSource;
+use super::trial::{Trial, WayBack};
 use super::work::PlanRun;
 use super::{
-    BootProbe, ChainProof, ChainVerdict, Events, FlashChip, FlashError, Phase, Protection,
+    BootProbe, ChainProof, ChainVerdict, Event, Events, FlashChip, FlashError, Phase, Protection,
     SectorPlan, Signature, Stopped,
 };
-use crate::card::{Card, Clock};
+use crate::card::{Card, Clock, ResetSeen};
 use std::ops::Range;
 
 /// Entry to the typestate machine.
 ///
 /// States consume each other, cannot be made from outside of this file, and carry what they have
-/// proven. Only [`Verified`] has `commit`. The semaphores stay held from `lock` until the last
-/// state is dropped, and are freed on every path out, after the chip has finished.
+/// proven. Only [`Verified`] has `commit`, and only [`Confirmed`] takes the old image its signature. The
+/// semaphores stay held from `lock` until the last state is dropped, but for the resets of a trial, which clear
+/// them; they are freed on every path out, after the chip has finished.
 ///
 /// ```no_run
 /// use cx3flash::card::{Card, Clock};
@@ -35,7 +37,8 @@ use std::ops::Range;
 ///     let erased = locked.erase(plan, probe, events)?; // blank-checked
 ///     let written = erased.write(events)?; // signature withheld
 ///     let verified = written.verify(events)?; // whole body read back
-///     Ok(verified.commit(signature, events)?) // the 16 bytes that make it boot
+///     let committed = verified.commit(signature, events)?; // the 16 bytes that make it boot
+///     Ok(committed.untried().invalidate_old(events)?) // the old image is none any more
 /// }
 /// ```
 ///
@@ -63,6 +66,24 @@ use std::ops::Range;
 /// # use cx3flash::flash::{Signature, Written};
 /// fn order(written: Written<'_>, signature: &Signature) {
 ///     let _ = written.commit(signature, &mut ());
+/// }
+/// ```
+///
+/// Invalidating the old signature before the new firmware was seen, or a trial left out by name:
+///
+/// ```compile_fail,E0599
+/// # use cx3flash::flash::Committed;
+/// fn order(committed: Committed<'_>) {
+///     let _ = committed.invalidate_old(&mut ());
+/// }
+/// ```
+///
+/// Invalidating it although the new firmware was not seen running:
+///
+/// ```compile_fail,E0599
+/// # use cx3flash::flash::Refused;
+/// fn order(refused: Refused<'_>) {
+///     let _ = refused.invalidate_old(&mut ());
 /// }
 /// ```
 ///
@@ -135,6 +156,20 @@ pub struct Erased<'c>(PlanRun<'c>);
 pub struct Written<'c>(PlanRun<'c>);
 /// The whole body was read back and is right.
 pub struct Verified<'c>(PlanRun<'c>);
+/// The new image has its signature, and every old one still has its own.
+pub struct Committed<'c>(PlanRun<'c>, Signature);
+/// The new firmware was seen running, or starts without a trial.
+pub struct Confirmed<'c>(PlanRun<'c>, Signature);
+/// The new firmware was not seen running.
+pub struct Refused<'c>(PlanRun<'c>, Trial, Result<ResetSeen, FlashError>);
+
+/// What a trial has shown.
+pub enum Tried<'c> {
+    /// The new firmware runs.
+    New(Confirmed<'c>, ResetSeen),
+    /// Other firmware runs, or none, or the card does not answer.
+    Other(Refused<'c>),
+}
 
 impl<'c> Locked<'c> {
     pub(super) fn session(&mut self) -> &mut FlashSession<'c> {
@@ -276,15 +311,65 @@ impl<'c> Written<'c> {
 }
 
 impl<'c> Verified<'c> {
-    /// Words 1 to 3 of the signature, read back; word 0, read back; the boot address; and only then
-    /// the old signatures are invalidated. A torn program of word 0 is no signature. The session is free for
-    /// another job.
+    /// Words 1 to 3 of the signature, read back; word 0, read back; the boot address. A torn program of
+    /// word 0 is no signature. Both images are complete then.
     pub fn commit(
         self,
         signature: &Signature,
         events: &mut dyn Events,
-    ) -> Result<Locked<'c>, Stopped> {
+    ) -> Result<Committed<'c>, Stopped> {
         let commit = |run: &mut PlanRun<'c>, events: &mut dyn Events| run.commit(signature, events);
-        Ok(Locked(self.0.step(Phase::Commit, events, commit)?.session))
+        Ok(Committed(self.0.step(Phase::Commit, events, commit)?, signature.clone()))
+    }
+}
+
+impl<'c> Committed<'c> {
+    /// Leaves the trial out: no reset, nothing is seen of the new firmware.
+    pub fn untried(self) -> Confirmed<'c> {
+        Confirmed(self.0, self.1)
+    }
+
+    /// Resets the card, which loads the image at the boot address, and watches what runs. The semaphores are
+    /// free meanwhile. Before it returns [`Tried::New`] they are held again, the chip is the same, and both
+    /// signatures read as before.
+    ///
+    /// # Errors
+    /// [`Stopped`] when the reset was not sent, or the flash cannot be locked again under the new firmware;
+    /// both images are complete.
+    pub fn try_out(mut self, trial: Trial, events: &mut dyn Events) -> Result<Tried<'c>, Stopped> {
+        let phase = Phase::Trial;
+        events.emit(Event::Started { phase, total: 0 });
+        let seen = match self.0.start_new(&trial) {
+            Ok(seen) => seen,
+            Err(error) => return Err(self.0.stopped(phase, None, error, events)),
+        };
+        let tried = match seen {
+            Ok(seen) if self.0.runs(trial.new, &seen) => {
+                let again =
+                    |run: &mut PlanRun<'c>, events: &mut dyn Events| run.lock_again(&trial, events);
+                Tried::New(Confirmed(self.0.attempt(phase, events, again)?, self.1), seen)
+            }
+            seen => Tried::Other(Refused(self.0, trial, seen)),
+        };
+        events.emit(Event::Finished { phase });
+        Ok(tried)
+    }
+}
+
+impl<'c> Confirmed<'c> {
+    /// Invalidates the old signatures: only the new image boots. The session is free for another job.
+    pub fn invalidate_old(mut self, events: &mut dyn Events) -> Result<Locked<'c>, Stopped> {
+        let old = std::mem::take(&mut self.1.invalidate);
+        let invalidate = |run: &mut PlanRun<'c>, _: &mut dyn Events| run.invalidate(&old);
+        Ok(Locked(self.0.attempt(Phase::Commit, events, invalidate)?.session))
+    }
+}
+
+impl Refused<'_> {
+    /// Back to the old image: the boot address, a reset unless the old firmware runs already, and, with the
+    /// flash locked again and the old signature read as before, the new signature is invalidated. Every step
+    /// is tried, and what could be done is reported.
+    pub fn go_back(mut self, events: &mut dyn Events) -> WayBack {
+        self.0.go_back(&self.1, self.2, events)
     }
 }

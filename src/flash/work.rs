@@ -5,6 +5,7 @@ use super::plan_check;
 use super::readings::{agreed, difference};
 use super::session::FlashSession;
 use super::source::FlashSource;
+use super::trial::BeforeTrial;
 use super::{Boots, Event, Events, FlashError, Phase, Protection, SectorPlan, Stopped};
 use crate::image::FlashAddr;
 use sha2::{Digest, Sha256};
@@ -53,10 +54,11 @@ pub(super) struct PlanRun<'c> {
     probe: &'c dyn BootProbe,
     /// Digest of everything that shall read back, taken before anything changes.
     promised: [u8; 32],
+    pub(super) before: BeforeTrial,
 }
 
 /// Where a step failed, and why.
-type StepError = (Option<FlashAddr>, FlashError);
+pub(super) type StepError = (Option<FlashAddr>, FlashError);
 
 impl<'c> PlanRun<'c> {
     pub(super) fn new(
@@ -65,10 +67,10 @@ impl<'c> PlanRun<'c> {
         probe: &'c dyn BootProbe,
     ) -> Self {
         session.gateway.changed = false;
-        Self { session, plan, probe, promised: [0; 32] }
+        Self { session, plan, probe, promised: [0; 32], before: BeforeTrial::default() }
     }
 
-    /// Runs one step; where it fails, finds out what is left.
+    /// Runs one phase; where it fails, finds out what is left.
     pub(super) fn step(
         mut self,
         phase: Phase,
@@ -77,16 +79,38 @@ impl<'c> PlanRun<'c> {
     ) -> Result<Self, Stopped> {
         let total = self.bytes_of(phase);
         events.emit(Event::Started { phase, total });
-        let Err((at, source)) = work(&mut self, events) else {
-            events.emit(Event::Finished { phase });
-            return Ok(self);
-        };
+        self = self.attempt(phase, events, work)?;
+        events.emit(Event::Finished { phase });
+        Ok(self)
+    }
+
+    /// A part of a phase.
+    pub(super) fn attempt(
+        mut self,
+        phase: Phase,
+        events: &mut dyn Events,
+        work: impl FnOnce(&mut Self, &mut dyn Events) -> Result<(), StepError>,
+    ) -> Result<Self, Stopped> {
+        match work(&mut self, events) {
+            Ok(()) => Ok(self),
+            Err((at, source)) => Err(self.stopped(phase, at, source, events)),
+        }
+    }
+
+    /// What is left where a step failed.
+    pub(super) fn stopped(
+        mut self,
+        phase: Phase,
+        at: Option<FlashAddr>,
+        source: FlashError,
+        events: &mut dyn Events,
+    ) -> Stopped {
         let boots = match self.session.settle(events) {
             Ok(()) => self.what_boots(),
             Err(_) => Boots::Unknown,
         };
         tracing::error!(?phase, ?at, ?boots, error = %source, "stopped");
-        Err(Stopped { phase, at, boots, touched: self.touched(), source })
+        Stopped { phase, at, boots, touched: self.touched(), source }
     }
 
     fn bytes_of(&self, phase: Phase) -> u64 {
@@ -113,6 +137,11 @@ impl<'c> PlanRun<'c> {
         judged.ok().flatten().unwrap_or(Boots::Unknown)
     }
 
+    /// Where the new signature is.
+    pub(super) fn signature_at(&self) -> Option<FlashAddr> {
+        self.plan.signature_at
+    }
+
     /// An erase or program was sent.
     fn touched(&self) -> bool {
         self.session.gateway.changed
@@ -130,7 +159,8 @@ impl<'c> PlanRun<'c> {
         self.check_stop(events)?;
         plan_check::check(&self.plan, &self.session.chip).map_err(|e| (None, e))?;
         self.promised = digest(&self.plan.expect);
-        self.check_protection(events).map_err(|e| (None, e))?;
+        let changes = plan_check::changes(&self.plan);
+        self.check_protection(&changes, events).map_err(|e| (None, e))?;
         self.session.cache.forget();
         let signature = self.plan.signature_at;
         if let Some(at) = signature.filter(|_| self.plan.invalidate_first) {
@@ -151,10 +181,13 @@ impl<'c> PlanRun<'c> {
 
     /// Nothing that must change may be protected: a protected erase or program does nothing and
     /// reports nothing.
-    fn check_protection(&mut self, events: &mut dyn Events) -> Result<(), FlashError> {
+    pub(super) fn check_protection(
+        &mut self,
+        changes: &[Range<u32>],
+        events: &mut dyn Events,
+    ) -> Result<(), FlashError> {
         let session = &mut self.session;
         session.refresh_protection()?;
-        let changes = plan_check::changes(&self.plan);
         let hit = |p: &Protection| changes.iter().find(|range| p.touches(range)).cloned();
         if hit(&session.protection).is_some()
             && let Some(value) = session.chip.unprotect_with
@@ -323,11 +356,16 @@ impl<'c> PlanRun<'c> {
         if let Some(value) = signature.boot_address {
             self.set_boot_address(value, events)?;
         }
-        for at in &signature.invalidate {
-            self.prove(*at, &INVALID)?;
-        }
         events.emit(Event::Advanced { phase: Phase::Commit, done: self.bytes_of(Phase::Commit) });
         tracing::info!("committed");
+        Ok(())
+    }
+
+    /// Invalidates signatures.
+    pub(super) fn invalidate(&mut self, signatures: &[FlashAddr]) -> Result<(), StepError> {
+        for at in signatures {
+            self.prove(*at, &INVALID)?;
+        }
         Ok(())
     }
 
@@ -363,7 +401,12 @@ impl<'c> PlanRun<'c> {
 }
 
 /// [`FlashError::Differs`] where a block read at `start` is not what is wanted at `at`.
-fn check_equal(start: u32, found: &[u8], at: FlashAddr, wanted: &[u8]) -> Result<(), StepError> {
+pub(super) fn check_equal(
+    start: u32,
+    found: &[u8],
+    at: FlashAddr,
+    wanted: &[u8],
+) -> Result<(), StepError> {
     match difference(start, found, at.0, wanted) {
         None => Ok(()),
         Some((at, found, wanted)) => {

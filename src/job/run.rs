@@ -271,7 +271,9 @@ fn one_pass<'c>(
         .erase(pass.sectors, probe, events)?
         .write(events)?
         .verify(events)?
-        .commit(&pass.signature, events)
+        .commit(&pass.signature, events)?
+        .untried()
+        .invalidate_old(events)
 }
 
 /// The flash was read, twice with the same result, and holds something else than was written.

@@ -31,7 +31,8 @@ fn backup_burn_verify(flash: &[u8], body: &[u8]) -> Counters {
     let after_write = sim.counters();
     let verified = written.verify(&mut ()).unwrap();
     let signature = signature(Some(HALF << 8), &[]);
-    drop(verified.commit(&signature, &mut ()).unwrap());
+    let committed = verified.commit(&signature, &mut ()).unwrap();
+    drop(committed.untried().invalidate_old(&mut ()).unwrap());
     assert_eq!(sim.misuse(), []);
     let all = sim.counters();
     let ms = |a: Counters, b: Counters| (b.card_time_ns - a.card_time_ns) / 1_000_000;

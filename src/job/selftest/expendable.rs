@@ -183,7 +183,12 @@ fn erase(
         let start = clock.now();
         let ended = device.lock()?.erase(step, &probe, events).and_then(|erased| {
             took = clock.now().saturating_sub(start);
-            erased.write(events)?.verify(events)?.commit(&none, events)
+            erased
+                .write(events)?
+                .verify(events)?
+                .commit(&none, events)?
+                .untried()
+                .invalidate_old(events)
         });
         if let Err(stopped) = ended.map(drop) {
             let stopped = left_behind(device, stopped, &probe);

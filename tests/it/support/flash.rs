@@ -127,6 +127,7 @@ pub fn execute<'c>(
     signature: &Signature,
     events: &mut dyn Events,
 ) -> Result<(), Stopped> {
-    locked.erase(plan, probe, events)?.write(events)?.verify(events)?.commit(signature, events)?;
+    let verified = locked.erase(plan, probe, events)?.write(events)?.verify(events)?;
+    verified.commit(signature, events)?.untried().invalidate_old(events)?;
     Ok(())
 }

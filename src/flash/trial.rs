@@ -1,0 +1,135 @@
+//! A trial start: new firmware is seen running while the old image still is one, or the old one comes back.
+
+use super::work::{PlanRun, StepError, check_equal};
+use super::{Event, Events, FlashError};
+use crate::card::{FirmwareState, ResetSeen, RunningVersion};
+use crate::image::FlashAddr;
+use std::time::Duration;
+
+/// How long firmware is watched before it is taken to run. Firmware that fails may do so a moment after its
+/// start; the old image is still one meanwhile.
+const WATCHED: Duration = Duration::from_secs(2);
+
+/// What a trial distinguishes, and where it goes back to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trial {
+    /// Version of the new image.
+    pub new: RunningVersion,
+    /// Version of the image that stays until the new one was seen.
+    pub old: RunningVersion,
+    /// Where the old image starts.
+    pub back: FlashAddr,
+    /// The boot address of the old image, as its register takes it.
+    pub back_address: u32,
+}
+
+/// What was done after a trial that did not show the new firmware.
+#[derive(Debug)]
+pub struct WayBack {
+    /// What the trial showed.
+    pub tried: Result<ResetSeen, FlashError>,
+    /// What ran after the last reset on the way back; `None` where the old firmware ran already.
+    pub now: Option<Result<ResetSeen, FlashError>>,
+    /// The old firmware was seen running.
+    pub old_runs: bool,
+    /// The new signature was invalidated, and the old one read as before.
+    pub invalidated: Result<(), FlashError>,
+}
+
+/// What is compared before and after the resets of a trial.
+#[derive(Clone, Debug, Default)]
+pub(super) struct BeforeTrial {
+    /// The firmware that ran showed life at 0x41270, so the next one must as well.
+    life_shows: bool,
+    /// The blocks of both signatures.
+    signatures: Vec<(u32, [u8; 16])>,
+}
+
+impl PlanRun<'_> {
+    /// This version runs, as far as the card shows that.
+    pub(super) fn runs(&self, version: RunningVersion, seen: &ResetSeen) -> bool {
+        let firmware = &seen.firmware;
+        firmware.state == FirmwareState::Runs
+            && firmware.version == Some(version)
+            && (firmware.lives || !self.before.life_shows)
+    }
+
+    /// Resets the card. The outer error: the reset was not sent.
+    pub(super) fn start_new(
+        &mut self,
+        trial: &Trial,
+    ) -> Result<Result<ResetSeen, FlashError>, FlashError> {
+        let what = "a trial needs the place of the new signature";
+        let new = self.signature_at().ok_or(FlashError::Plan { at: trial.back.0, what })?;
+        self.before = BeforeTrial::default();
+        for at in [new, trial.back] {
+            let block = at.0 - at.0 % 16;
+            let bytes = self.session.proven_block(block)?;
+            self.before.signatures.push((block, bytes));
+        }
+        self.before.life_shows = self.session.gateway.card.shows_life()?;
+        self.session.ready_for_reset()?;
+        Ok(self.reset_and_watch())
+    }
+
+    fn reset_and_watch(&mut self) -> Result<ResetSeen, FlashError> {
+        let seen = self.session.gateway.card.reset_and_watch(WATCHED)?;
+        tracing::info!(?seen, "started on trial");
+        Ok(seen)
+    }
+
+    /// The flash is ours again, behind the same chip, and both signatures read as before.
+    pub(super) fn lock_again(
+        &mut self,
+        trial: &Trial,
+        events: &mut dyn Events,
+    ) -> Result<(), StepError> {
+        self.session.lock_again().map_err(|e| (None, e))?;
+        let new = self.signature_at();
+        let changes: Vec<_> =
+            new.into_iter().chain([trial.back]).map(|at| at.0..at.0.saturating_add(4)).collect();
+        self.check_protection(&changes, events).map_err(|e| (None, e))?;
+        for (at, wanted) in self.before.signatures.clone() {
+            let found = self.session.proven_block(at).map_err(|e| (Some(FlashAddr(at)), e))?;
+            check_equal(at, &found, FlashAddr(at), &wanted)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn go_back(
+        &mut self,
+        trial: &Trial,
+        tried: Result<ResetSeen, FlashError>,
+        events: &mut dyn Events,
+    ) -> WayBack {
+        let text = "the new firmware was not seen running: back to the old one".into();
+        events.emit(Event::Note { text });
+        let mut old_runs = tried.as_ref().is_ok_and(|seen| self.runs(trial.old, seen));
+        // Firmware that hangs may prevent each of these; a reset may end that.
+        if let Err(error) = self.session.lock_again() {
+            tracing::warn!(%error, "the flash is not locked before the way back");
+        }
+        let address = self.session.gateway.card.set_boot_address(trial.back_address);
+        if !address.as_ref().is_ok_and(|found| *found == trial.back_address) {
+            tracing::warn!(?address, "the boot address register was not set back");
+        }
+        let mut now = None;
+        let mut restart = |run: &mut Self, old_runs: &mut bool| {
+            let seen = run.reset_and_watch();
+            *old_runs = seen.as_ref().is_ok_and(|seen| run.runs(trial.old, seen));
+            now = Some(seen);
+        };
+        if !old_runs {
+            restart(self, &mut old_runs);
+        }
+        let new = self.signature_at();
+        let invalidated =
+            self.lock_again(trial, events).and_then(|()| self.invalidate(new.as_slice()));
+        // Where the boot ROM takes no notice of the register, the old image is the only one now.
+        if !old_runs && invalidated.is_ok() && self.session.ready_for_reset().is_ok() {
+            restart(self, &mut old_runs);
+        }
+        let invalidated = invalidated.map_err(|(_, error)| error);
+        WayBack { tried, now, old_runs, invalidated }
+    }
+}
