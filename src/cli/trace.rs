@@ -27,10 +27,12 @@ pub(super) fn begin(cli: &Cli, host: &Host) -> Result<Option<TraceFile>, Failure
     if path.is_none() && cli.report.is_none() {
         return Ok(None);
     }
-    if !cli.command.opens_card() || matches!(cli.command, Command::Demo { .. }) {
+    // `list` and `host restore` open any number of cards, a trace is one card's.
+    let many = matches!(cli.command, Command::Demo { .. } | Command::List | Command::Host(_));
+    if !cli.command.opens_card() || many && path.is_some() {
         return Err(Failure::new(
             Code::Usage,
-            format!("--trace needs a command that opens a card; this `{name}` opens none"),
+            format!("--trace needs a command that opens one card; this `{name}` does not"),
         ));
     }
     TraceFile::begin(path, name, cli.report.is_some(), host)
@@ -50,8 +52,14 @@ pub(super) fn finish(
     let Some(trace) = trace else {
         return none("no trace was recorded");
     };
+    let named = trace.is_named();
     match trace.finish(host, card, exit) {
-        Ok(None) => none("no card was opened"),
+        Ok(None) => {
+            if named {
+                out.remark(format_args!("no trace: no card was opened"));
+            }
+            none("no card was opened")
+        }
         Ok(Some(finished)) => {
             let report = finished.path.map(|path| {
                 out.remark(format_args!("trace: {}", escape::path(&path)));

@@ -3,7 +3,8 @@
 use super::proofs::ProofStore;
 use super::{CardSelector, HostReport, JobError};
 use crate::card::{
-    Card, Clock, FirmwareState, Semaphore, SemaphoreState, Staleness, WATCH, WallClock,
+    Card, CardError, Clock, CrSpace, FirmwareState, Semaphore, SemaphoreState, Staleness, WATCH,
+    WallClock,
 };
 use crate::flash::trace::TraceRecorder;
 use crate::host::{BorrowOptions, Borrowed, Ending, Host, Mark};
@@ -57,12 +58,8 @@ pub(super) fn open_borrowed(
 ) -> Result<Device, JobError> {
     let clock: Rc<dyn Clock> = Rc::new(WallClock::default());
     let proofs = borrowed.card().serial_number().map(|serial| ProofStore::of(host, serial));
-    let mut space = borrowed.space();
-    if let Some(trace) = &options.trace {
-        space = trace.open(space, &clock, false, proofs.is_some());
-    }
-    let card = match Card::open_with_key(space, Rc::clone(&clock), options.key) {
-        Ok(card) => card,
+    let mut device = match answering(borrowed.space(), clock, name, options, proofs, false) {
+        Ok(device) => device,
         Err(error) => {
             borrowed.end(false);
             let host = HostReport::of(&borrowed);
@@ -75,10 +72,26 @@ pub(super) fn open_borrowed(
             });
         }
     };
-    let mut device = Device::new(card, clock, name);
     device.bdf = Some(borrowed.card().bdf.to_string());
-    device.proofs = proofs;
     device.borrowed = Some(borrowed);
+    Ok(device)
+}
+
+/// Opens the card behind a transport, with a record of its accesses where one is kept.
+fn answering(
+    mut space: Box<dyn CrSpace>,
+    clock: Rc<dyn Clock>,
+    name: &str,
+    options: &BorrowOptions,
+    proofs: Option<ProofStore>,
+    simulated: bool,
+) -> Result<Device, CardError> {
+    if let Some(trace) = &options.trace {
+        space = trace.open(space, &clock, simulated, proofs.is_some());
+    }
+    let card = Card::open_with_key(space, Rc::clone(&clock), options.key)?;
+    let mut device = Device::new(card, clock, name);
+    device.proofs = proofs;
     device.recorded_by(options.trace.clone());
     Ok(device)
 }
@@ -94,17 +107,9 @@ pub(super) fn open_sim_with(
     options: &BorrowOptions,
     proofs: Option<ProofStore>,
 ) -> Result<Device, JobError> {
-    let clock = sim.clock();
-    let mut space = sim.bar0();
-    if let Some(trace) = &options.trace {
-        space = trace.open(space, &clock, true, proofs.is_some());
-    }
-    let card = Card::open_with_key(space, Rc::clone(&clock), options.key)?;
-    let mut device = Device::new(card, clock, name);
+    let mut device = answering(sim.bar0(), sim.clock(), name, options, proofs, true)?;
     device.bdf = Some(sim.spec().bdf);
     device.board = Some(sim.spec().board);
-    device.proofs = proofs;
-    device.recorded_by(options.trace.clone());
     Ok(device)
 }
 

@@ -197,8 +197,8 @@ const PUT_IMAGE: &str =
     "put an image on the card: <card> recover IMAGE --identity BACKUP/identity.json";
 
 /// A card of a secure host.
-const LOCKED: &str = "where the key is lost: set the jumper \"flash not present\", power the machine off and on, `recover`, open the jumper; \
-     with every command the key that was set on it: <card> doctor --key-file KEYFILE";
+const LOCKED: &str = "give the key that was set on it with every command: <card> doctor --key-file KEYFILE; where the key is lost: \
+     set the jumper \"flash not present\", power the machine off and on, `recover`, open the jumper";
 
 const EARLIER: &str = "fix the earlier findings first";
 

@@ -5,7 +5,7 @@ use crate::cli::failure::Failure;
 use crate::cli::page::Page;
 use crate::cli::text;
 use crate::escape;
-use crate::flash::trace::{Trace, TraceHeader};
+use crate::flash::trace::{FULL, Trace, TraceHeader};
 use crate::job::{self, Code, JobError, ReplayedResult, TraceLine, TraceShowOutcome};
 use std::path::Path;
 
@@ -13,18 +13,23 @@ pub(super) fn show(ctx: &mut Ctx<'_>, file: &Path, accesses: bool) -> Ran {
     let trace = job::read_trace(file, &ctx.reading())?;
     let outcome = job::trace_show(file, &trace, accesses);
     let ran = ctx.done(&shown(&outcome), &outcome);
-    match job::cut(file, &trace) {
+    of_all(ran, file, &trace)
+}
+
+/// A result is one of the whole command only where the trace is.
+fn of_all(ran: Ran, file: &Path, trace: &Trace) -> Ran {
+    match job::cut(file, trace) {
         None => ran,
         Some(error) => Err(error.into()),
     }
 }
 
-/// A trace that is complete.
+/// A trace that was not cut short; one that was full is run as far as it goes.
 fn complete(ctx: &Ctx<'_>, file: &Path) -> Result<Trace, JobError> {
     let trace = job::read_trace(file, &ctx.reading())?;
     match job::cut(file, &trace) {
-        None => Ok(trace),
-        Some(error) => Err(error),
+        Some(error) if trace.cut.is_some() => Err(error),
+        _ => Ok(trace),
     }
 }
 
@@ -39,7 +44,8 @@ pub(super) fn replay(ctx: &mut Ctx<'_>, file: &Path) -> Ran {
         Some(ReplayedResult::Doctor(doctor)) => page.append(&super::card::checks(doctor)),
         Some(ReplayedResult::Selftest(outcome)) => page.append(&text::selftest(outcome)),
     }
-    if let Some(failure) = &outcome.failure {
+    let ends = outcome.ends_full();
+    if let Some(failure) = outcome.failure.as_ref().filter(|_| !ends) {
         page.line(format_args!("the command fails: {failure}"));
     }
     let progress = &outcome.progress;
@@ -47,9 +53,12 @@ pub(super) fn replay(ctx: &mut Ctx<'_>, file: &Path) -> Ran {
         "replayed {} of {} accesses ({} polls fewer, {} more)",
         progress.replayed, progress.recorded, progress.skipped_polls, progress.extra_polls
     ));
+    if outcome.full {
+        page.line(FULL);
+    }
     let ran = ctx.done(&page, &outcome);
-    let Some(divergence) = outcome.divergence() else {
-        return ran;
+    let Some(divergence) = outcome.divergence().filter(|_| !ends) else {
+        return of_all(ran, file, &trace);
     };
     let recorded = divergence.recorded.as_deref().unwrap_or("nothing: the trace ends");
     let message = format!(
@@ -80,9 +89,12 @@ pub(super) fn diff(ctx: &mut Ctx<'_>, file: &Path) -> Ran {
         "{} differences; {} steps recorded, {} simulated",
         found.count, found.recorded_steps, found.other_steps
     ));
+    if outcome.full {
+        page.line(FULL);
+    }
     let ran = ctx.done(&page, &outcome);
     if found.count == 0 {
-        return ran;
+        return of_all(ran, file, &trace);
     }
     let message =
         format!("{} and the simulated card differ in {} places", escape::path(file), found.count);

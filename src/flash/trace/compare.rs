@@ -1,9 +1,11 @@
 //! Where two traces of the same command disagree.
 
-use super::format::{TraceAccess, TraceOp, TraceRecord, TraceValue};
+use super::format::{TraceAccess, TraceOp, TraceValue};
 use super::reader::Trace;
 use schemars::JsonSchema;
 use serde::Serialize;
+use std::collections::VecDeque;
+use std::iter::Peekable;
 
 /// Differences that are listed.
 const MOST_LISTED: usize = 100;
@@ -78,46 +80,91 @@ impl Step {
     }
 }
 
-fn steps(trace: &Trace) -> Vec<Step> {
-    let mut steps: Vec<Step> = Vec::new();
-    for record in &trace.records {
-        let TraceRecord::Access(access) = record else { continue };
-        let step = Step { last: *access, start: access.time };
-        match steps.last_mut() {
-            Some(before) if access.op != TraceOp::Write && before.is_like(&step) => {
-                before.last = *access;
-            }
-            _ => steps.push(step),
-        }
-    }
-    steps
+/// The steps of a trace, as far as they are needed.
+struct Steps<A: Iterator<Item = TraceAccess>> {
+    accesses: Peekable<A>,
+    ahead: VecDeque<Step>,
+    /// Steps that were taken out.
+    done: usize,
 }
 
-/// Compares two traces of one command.
+impl<A: Iterator<Item = TraceAccess>> Steps<A> {
+    fn of(accesses: A) -> Self {
+        Self { accesses: accesses.peekable(), ahead: VecDeque::new(), done: 0 }
+    }
+
+    /// One more step: an access and those that poll the same register.
+    fn read(&mut self) -> Option<Step> {
+        let first = self.accesses.next()?;
+        let mut step = Step { last: first, start: first.time };
+        let polls = |access: &TraceAccess| {
+            access.op != TraceOp::Write && (access.op, access.at) == (first.op, first.at)
+        };
+        while let Some(next) = self.accesses.next_if(polls) {
+            step.last = next;
+        }
+        Some(step)
+    }
+
+    /// The next steps, so many where there are so many.
+    fn ahead(&mut self, count: usize) -> &[Step] {
+        while self.ahead.len() < count
+            && let Some(step) = self.read()
+        {
+            self.ahead.push_back(step);
+        }
+        let steps = self.ahead.make_contiguous();
+        steps.get(..count).unwrap_or(steps)
+    }
+
+    fn take(&mut self, count: usize) -> Vec<Step> {
+        let count = self.ahead(count).len();
+        self.done += count;
+        self.ahead.drain(..count).collect()
+    }
+
+    /// The next step and how many follow, all taken out.
+    fn take_rest(&mut self) -> (Option<Step>, usize) {
+        let first = self.take(1).first().copied();
+        let mut count = usize::from(first.is_some());
+        while !self.take(1).is_empty() {
+            count += 1;
+        }
+        (first, count)
+    }
+}
+
+/// Compares two traces of one command. What the second one has behind the end of a first that was full is no
+/// difference.
 pub fn compare(recorded: &Trace, other: &Trace) -> TraceComparison {
-    let (ours, theirs) = (steps(recorded), steps(other));
-    let mut found = TraceComparison {
-        recorded_steps: ours.len(),
-        other_steps: theirs.len(),
-        ..TraceComparison::default()
-    };
-    let (mut a, mut b) = (0, 0);
-    while let (Some(step), Some(like)) = (ours.get(a), theirs.get(b)) {
-        if step.is_like(like) {
-            found.compare(a, step, like);
-            (a, b) = (a + 1, b + 1);
+    let (mut ours, mut theirs) = (Steps::of(recorded.accesses()), Steps::of(other.accesses()));
+    let mut found = TraceComparison::default();
+    loop {
+        let (step, like) = (ours.ahead(1).first().copied(), theirs.ahead(1).first().copied());
+        let (Some(step), Some(like)) = (step, like) else { break };
+        if step.is_like(&like) {
+            found.compare(ours.done, &step, &like);
+            ours.take(1);
+            theirs.take(1);
             continue;
         }
-        let Some((more, other_more)) = agreement(&ours[a..], &theirs[b..]) else { break };
-        found.order(a, &ours[a..a + more], &theirs[b..b + other_more]);
-        (a, b) = (a + more, b + other_more);
+        let (near, other_near) = (ours.ahead(WINDOW + AGREED), theirs.ahead(WINDOW + AGREED));
+        let Some((more, other_more)) = agreement(near, other_near) else { break };
+        let number = ours.done;
+        let (left, other_left) = (ours.take(more), theirs.take(other_more));
+        let first = |steps: &[Step]| (steps.first().copied(), steps.len());
+        found.order(number, first(&left), first(&other_left));
         if found.count >= MOST_COUNTED {
-            return found;
+            break;
         }
     }
-    if a < ours.len() || b < theirs.len() {
-        found.order(a, &ours[a..], &theirs[b..]);
+    let number = ours.done;
+    let (left, other_left) = (ours.take_rest(), theirs.take_rest());
+    let cut = recorded.is_full() && left.1 == 0 || other.is_full() && other_left.1 == 0;
+    if left.1 + other_left.1 > 0 && found.count < MOST_COUNTED && !cut {
+        found.order(number, left, other_left);
     }
+    (found.recorded_steps, found.other_steps) = (ours.done, theirs.done);
     found
 }
 
@@ -160,16 +207,16 @@ impl TraceComparison {
         }
     }
 
-    fn order(&mut self, number: usize, ours: &[Step], theirs: &[Step]) {
-        let text = |steps: &[Step]| match steps {
-            [] => "nothing".to_owned(),
-            [one] => one.text(),
-            [first, ..] => format!("{} accesses from {}", steps.len(), first.text()),
+    fn order(&mut self, number: usize, ours: (Option<Step>, usize), theirs: (Option<Step>, usize)) {
+        let text = |(first, count): (Option<Step>, usize)| match first {
+            None => "nothing".to_owned(),
+            Some(one) if count == 1 => one.text(),
+            Some(first) => format!("{count} accesses from {}", first.text()),
         };
         self.add(TraceDifference {
             kind: DifferenceKind::Order,
             step: number,
-            time: ours.first().map_or(0, |step| step.start),
+            time: ours.0.map_or(0, |step| step.start),
             recorded: text(ours),
             other: text(theirs),
         });

@@ -1,20 +1,24 @@
 //! The lines of a trace (docs/traces.md#format).
 
+use super::blocks::{BlockWords, TraceBlock};
 use crate::card::BarAccess;
 use crate::flash::ChainVerdict;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
 /// Version of the format.
 pub const TRACE_FORMAT: u32 = 1;
-/// Accesses of one trace: a self-test of 2 MiB of flash has about 8 million.
-pub(super) const MOST_ACCESSES: u64 = 12 << 20;
-/// Its lines.
-pub(super) const MOST_RECORDS: u64 = MOST_ACCESSES + (1 << 20);
+/// Lines of accesses of one trace: a self-test of 16 MiB of flash, the largest, has about 6 million.
+pub(super) const MOST_LINES: u64 = 8 << 20;
+/// All lines.
+pub(super) const MOST_RECORDS: u64 = MOST_LINES + (1 << 20);
 /// Bytes of its text.
 pub(super) const LARGEST_TEXT: u64 = 512 << 20;
 /// Bytes of its file.
 pub const LARGEST_FILE: u64 = 64 << 20;
+/// What [`TraceMark::Full`] means.
+pub const FULL: &str = "the trace ends here: it was full";
 /// First field of every trace.
 pub(super) const MAGIC: &str = "cx3flash-trace";
 
@@ -106,7 +110,13 @@ pub enum TraceMark {
         serial: bool,
     },
     /// What a self-test tests beyond what only reads.
-    Selftest { tools_interface: bool, reset: bool },
+    Selftest {
+        tools_interface: bool,
+        reset: bool,
+        /// It erases and programs.
+        #[serde(default)]
+        expendable: bool,
+    },
     /// What this card had shown about chained reads.
     Chains { known: Option<ChainVerdict> },
     /// The software reset was written.
@@ -118,7 +128,7 @@ pub enum TraceMark {
     /// Words of the flash that a replay needs: address, number of the word as it was read, and the word
     /// that stands for it.
     Flash { words: Vec<(u32, u32, u32)> },
-    /// The trace has as many bytes as one may have; what follows was not recorded.
+    /// The trace is as long as one may be; accesses behind it are not in it.
     Full,
     /// The command ended with this exit code. The last line.
     End { exit: u8 },
@@ -133,12 +143,15 @@ impl std::fmt::Display for TraceMark {
                 write!(f, "opened through {by}, {since_reset} µs after its reset")
             }
             Self::Open { transport: None, .. } => f.write_str("opened"),
-            Self::Selftest { tools_interface, reset } => write!(
-                f,
-                "self-test{}{}",
-                if *tools_interface { ", tools interface" } else { "" },
-                if *reset { ", reset" } else { "" }
-            ),
+            Self::Selftest { tools_interface, reset, expendable } => {
+                let also = [
+                    (tools_interface, ", tools interface"),
+                    (reset, ", reset"),
+                    (expendable, ", expendable card"),
+                ];
+                f.write_str("self-test")?;
+                also.iter().filter(|(is, _)| **is).try_for_each(|(_, text)| f.write_str(text))
+            }
             Self::Chains { known: Some(ChainVerdict::Proven(_)) } => {
                 f.write_str("chained reads: proven before")
             }
@@ -148,7 +161,7 @@ impl std::fmt::Display for TraceMark {
             Self::Close => f.write_str("closed"),
             Self::Kernel { text } => write!(f, "kernel: {text}"),
             Self::Flash { words } => write!(f, "{} words of the flash's structure", words.len()),
-            Self::Full => f.write_str("the trace is full: later accesses were not recorded"),
+            Self::Full => f.write_str(FULL),
             Self::End { exit } => write!(f, "the command ended with {exit}"),
         }
     }
@@ -158,7 +171,12 @@ impl std::fmt::Display for TraceMark {
 #[derive(Clone, Debug, PartialEq)]
 pub enum TraceRecord {
     Access(TraceAccess),
-    Mark { time: u64, mark: TraceMark },
+    /// The accesses of one regular read of 16 bytes.
+    Block(TraceBlock),
+    Mark {
+        time: u64,
+        mark: TraceMark,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -203,6 +221,12 @@ fn letter(transport: Option<BarAccess>) -> char {
         Some(BarAccess::Config) => 'c',
         None => 's',
     }
+}
+
+/// The transport of a letter.
+fn transport_of(of: char) -> Option<Option<BarAccess>> {
+    let known = BarAccess::ALL.map(Some).into_iter().chain([None]);
+    known.into_iter().find(|by| letter(*by) == of)
 }
 
 impl TraceOp {
@@ -261,10 +285,25 @@ pub(super) struct LineState {
     time: u64,
     /// Numbers given so far.
     numbers: u32,
+    /// Address behind the last block.
+    next: u32,
+    /// What the first block at an address had.
+    first: HashMap<u32, BlockWords>,
 }
 
 /// A word with the next number.
 const NEW: &str = "#";
+/// The address behind the block before; all words as in the first block there.
+const NEXT: &str = "+";
+const SAME: &str = "=";
+/// Bytes of a block, and addresses of blocks whose words are remembered: those of the largest flash.
+const BLOCK: u32 = 16;
+const REMEMBERED: u32 = 16 << 20;
+
+/// A block as a line has it: transport, time since the line before, duration, address (null: not written),
+/// command, flushed, polls, words, device id (null: not read).
+type BlockLine<'l> =
+    (char, u64, u16, Option<&'l str>, &'l str, bool, u16, &'l str, Option<&'l str>);
 
 impl LineState {
     pub(super) fn line(&mut self, record: &TraceRecord) -> String {
@@ -274,32 +313,29 @@ impl LineState {
             TraceRecord::Access(access) => {
                 let TraceAccess { transport, op, at, value, .. } = access;
                 let (op, transport) = (op.word(), letter(*transport));
-                let value = match value {
-                    TraceValue::Masked(number) if *number == self.numbers.wrapping_add(1) => {
-                        self.numbers = *number;
-                        NEW.to_owned()
-                    }
-                    value => value.to_string(),
-                };
+                let value = self.value(*value);
                 format!("[{t},\"{transport}\",\"{op}\",\"{at:05x}\",\"{value}\"]\n")
+            }
+            TraceRecord::Block(block) => {
+                self.time = self.time.max(block.end());
+                self.block(t, block)
             }
             TraceRecord::Mark { mark, .. } => json_line(&MarkLine { t, mark: mark.clone() }),
         }
     }
 
-    /// `None` for a line of another form.
-    pub(super) fn parse(&mut self, line: &str) -> Option<TraceRecord> {
-        if !line.starts_with('[') {
-            let line: MarkLine = serde_json::from_str(line).ok()?;
-            self.time = self.time.saturating_add(line.t);
-            return Some(TraceRecord::Mark { time: self.time, mark: line.mark });
+    fn value(&mut self, value: TraceValue) -> String {
+        match value {
+            TraceValue::Masked(number) if number == self.numbers.wrapping_add(1) => {
+                self.numbers = number;
+                NEW.to_owned()
+            }
+            value => value.to_string(),
         }
-        let (t, transport, op, at, value): (u64, char, TraceOp, &str, &str) =
-            serde_json::from_str(line).ok()?;
-        let at = hex(at)?;
-        let known = BarAccess::ALL.map(Some).into_iter().chain([None]);
-        let transport = known.into_iter().find(|by| letter(*by) == transport)?;
-        let value = match value.strip_prefix(NEW) {
+    }
+
+    fn parse_value(&mut self, value: &str) -> Option<TraceValue> {
+        Some(match value.strip_prefix(NEW) {
             Some("") => {
                 self.numbers = self.numbers.checked_add(1)?;
                 TraceValue::Masked(self.numbers)
@@ -311,7 +347,96 @@ impl LineState {
             None if value == FAILED => TraceValue::Failed,
             None if value == ABSENT => TraceValue::Absent,
             None => TraceValue::Clear(hex(value)?),
+        })
+    }
+
+    fn block(&mut self, t: u64, block: &TraceBlock) -> String {
+        let address = match block.address {
+            Some(at) if at == self.next => Some(NEXT.to_owned()),
+            at => at.map(|at| format!("{at:x}")),
         };
+        let at = block.address.unwrap_or(self.next);
+        self.next = at.wrapping_add(BLOCK);
+        let words = if self.first.get(&at) == Some(&block.words) {
+            SAME.to_owned()
+        } else {
+            self.remember(at, block.words);
+            block.words.values().map(|value| self.value(value)).join(",")
+        };
+        let command = format!("{:08x}", block.command);
+        let id = block.id.map(|id| format!("{id:08x}"));
+        let line: BlockLine<'_> = (
+            letter(block.transport),
+            t,
+            block.duration,
+            address.as_deref(),
+            &command,
+            block.flushed,
+            block.polls,
+            &words,
+            id.as_deref(),
+        );
+        json_line(&line)
+    }
+
+    fn remember(&mut self, at: u32, words: BlockWords) {
+        if at < REMEMBERED && at.is_multiple_of(BLOCK) {
+            self.first.entry(at).or_insert(words);
+        }
+    }
+
+    fn parse_block(&mut self, line: &str) -> Option<TraceBlock> {
+        let (transport, t, duration, address, command, flushed, polls, words, id): BlockLine<'_> =
+            serde_json::from_str(line).ok()?;
+        let address = match address {
+            Some(NEXT) => Some(self.next),
+            Some(address) => Some(hex(address)?),
+            None => None,
+        };
+        let at = address.unwrap_or(self.next);
+        let words = if words == SAME {
+            *self.first.get(&at)?
+        } else {
+            let mut values = words.split(',').map(|value| self.parse_value(value));
+            let mut next = || values.next()?;
+            let four = [next()?, next()?, next()?, next()?];
+            let words = BlockWords::of(four).filter(|_| values.next().is_none())?;
+            self.remember(at, words);
+            words
+        };
+        let block = TraceBlock {
+            time: self.time.saturating_add(t),
+            duration,
+            transport: transport_of(transport)?,
+            address,
+            command: hex(command)?,
+            flushed,
+            polls,
+            words,
+            id: match id {
+                Some(id) => Some(hex(id)?),
+                None => None,
+            },
+        };
+        (self.time, self.next) = (block.end(), at.wrapping_add(BLOCK));
+        Some(block)
+    }
+
+    /// `None` for a line of another form.
+    pub(super) fn parse(&mut self, line: &str) -> Option<TraceRecord> {
+        if !line.starts_with('[') {
+            let line: MarkLine = serde_json::from_str(line).ok()?;
+            self.time = self.time.saturating_add(line.t);
+            return Some(TraceRecord::Mark { time: self.time, mark: line.mark });
+        }
+        if line.starts_with("[\"") {
+            return self.parse_block(line).map(TraceRecord::Block);
+        }
+        let (t, transport, op, at, value): (u64, char, TraceOp, &str, &str) =
+            serde_json::from_str(line).ok()?;
+        let at = hex(at)?;
+        let transport = transport_of(transport)?;
+        let value = self.parse_value(value)?;
         self.time = self.time.saturating_add(t);
         Some(TraceRecord::Access(TraceAccess { time: self.time, transport, op, at, value }))
     }
@@ -321,8 +446,19 @@ impl TraceRecord {
     pub fn time(&self) -> u64 {
         match self {
             Self::Access(access) => access.time,
+            Self::Block(block) => block.time,
             Self::Mark { time, .. } => *time,
         }
+    }
+
+    /// Its accesses; a mark has none.
+    pub fn accesses(&self) -> impl Iterator<Item = TraceAccess> {
+        let (one, block) = match self {
+            Self::Access(access) => (Some(*access), None),
+            Self::Block(block) => (None, Some(*block)),
+            Self::Mark { .. } => (None, None),
+        };
+        one.into_iter().chain(block.into_iter().flat_map(TraceBlock::accesses))
     }
 }
 
@@ -360,6 +496,59 @@ mod tests {
             let line = written.line(&record);
             assert_eq!(line.matches('\n').count(), 1, "{line}");
             assert_eq!(read.parse(line.trim_end()), Some(record), "{line}");
+        }
+    }
+
+    #[test]
+    fn blocks_are_read_as_they_were_written() {
+        use TraceValue::{Clear, Masked};
+        let (mut written, mut read) = (LineState::default(), LineState::default());
+        let block = |address, words, id| {
+            TraceRecord::Block(TraceBlock {
+                time: 17,
+                duration: 12,
+                transport: Some(BarAccess::Mmap),
+                address,
+                command: 0x4003_241d,
+                flushed: true,
+                polls: 5,
+                words: BlockWords::of(words).unwrap(),
+                id,
+            })
+        };
+        let (one, two) = ([1, 2, 3, 4].map(Masked), [5, 1, 6, 2].map(Masked));
+        let blank = [Clear(u32::MAX); 4];
+        let mut lines = Vec::new();
+        for record in [
+            block(Some(0x40), one, None),
+            block(Some(0x50), two, None),
+            block(None, blank, Some(0x1f5)),
+            block(Some(0x40), one, None),
+            block(None, two, None),
+            block(Some(0x60), one, None),
+            block(Some(0xff12_3456), blank, None),
+        ] {
+            let TraceRecord::Block(mut block) = record else { unreachable!() };
+            block.time = written.time + 1;
+            let line = written.line(&TraceRecord::Block(block));
+            assert_eq!(read.parse(line.trim_end()), Some(TraceRecord::Block(block)), "{line}");
+            lines.push(line);
+        }
+        let same = r#"["m",1,12,null,"4003241d",true,5,"=",null]"#;
+        assert_eq!(lines[4].trim_end(), same);
+        assert!(lines[0].contains("\"#,#,#,#\""), "{lines:?}");
+        for line in [
+            same,
+            r#"["m",1,12,null,"4003241d",true,5,"1,2,3",null]"#,
+            r#"["m",1,12,null,"4003241d",true,5,"1,2,3,4,5",null]"#,
+            r#"["m",1,12,null,"4003241d",true,5,"1,2,3,failed",null]"#,
+            r#"["m",1,12,null,"4003241d",true,5,"1,2,3,#1",null]"#,
+            r#"["m",1,70000,null,"4003241d",true,5,"1,2,3,4",null]"#,
+            r#"["m",1,12,null,"4003241d",true,70000,"1,2,3,4",null]"#,
+            r#"["x",1,12,null,"4003241d",true,5,"1,2,3,4",null]"#,
+            r#"["m",1,12,"q","4003241d",true,5,"1,2,3,4",null]"#,
+        ] {
+            assert_eq!(LineState::default().parse(line), None, "{line}");
         }
     }
 

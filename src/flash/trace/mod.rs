@@ -1,6 +1,7 @@
 //! Traces: every access to a card, recorded so that it may be published and played back
 //! (docs/traces.md).
 
+mod blocks;
 mod compare;
 mod contents;
 mod format;
@@ -10,9 +11,10 @@ mod replay;
 #[cfg(test)]
 mod tests;
 
+pub use blocks::{BlockWords, TraceBlock};
 pub use compare::{DifferenceKind, TraceComparison, TraceDifference, compare};
 pub use format::{
-    LARGEST_FILE, TRACE_FORMAT, TraceAccess, TraceHeader, TraceMark, TraceOp, TraceRecord,
+    FULL, LARGEST_FILE, TRACE_FORMAT, TraceAccess, TraceHeader, TraceMark, TraceOp, TraceRecord,
     TraceValue,
 };
 pub use reader::{Trace, TraceError};

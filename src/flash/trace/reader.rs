@@ -1,29 +1,35 @@
 //! Reads a trace. Whoever made the file: nothing in it takes more memory or time than the limits here.
 
 use super::format::{
-    LARGEST_TEXT, LineState, MOST_RECORDS, TRACE_FORMAT, TraceHeader, TraceMark, TraceRecord,
-    parse_header,
+    LARGEST_TEXT, LineState, MOST_RECORDS, TRACE_FORMAT, TraceAccess, TraceHeader, TraceMark,
+    TraceRecord, parse_header,
 };
 use ruzstd::decoding::StreamingDecoder;
 use std::io::Read;
+use std::rc::Rc;
 
 /// Longest line; those of the recorder have a few KiB.
 const LONGEST_LINE: usize = 64 << 10;
 /// A frame needs no larger window than the text of one.
 const WINDOW: u64 = 8 << 20;
 
+/// Magic number of a zstd frame.
+const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
 /// A trace that was read.
 #[derive(Clone, Debug)]
 pub struct Trace {
     pub header: TraceHeader,
-    pub records: Vec<TraceRecord>,
+    pub records: Rc<Vec<TraceRecord>>,
     /// Why what follows the last record is not there; `None` for a complete trace.
     pub cut: Option<String>,
 }
 
-/// The file is no trace of this version.
+/// Nothing can be read of the file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TraceError {
+    #[error("{0}")]
+    CutShort(&'static str),
     #[error("it is not a trace of this program: {0}")]
     NotATrace(&'static str),
     #[error("it has trace format {found}; this program reads format {TRACE_FORMAT}")]
@@ -39,40 +45,22 @@ impl Trace {
         let mut lines = Lines { rest: file, decoder: None, text: Vec::new(), used: 0, total: 0 };
         let first = match lines.next_line() {
             Ok(Some(first)) => first,
-            Ok(None) => return Err(TraceError::NotATrace("it is empty")),
-            Err(_) => return Err(TraceError::NotATrace("its first zstd frame cannot be read")),
+            // A recording that is killed before its first frame is written leaves an empty file.
+            Ok(None) if file.is_empty() => return Err(TraceError::CutShort("it is empty")),
+            Ok(None) => return Err(TraceError::NotATrace("its first zstd frame is empty")),
+            Err(_) if ZSTD.starts_with(file) || file.starts_with(&ZSTD) => {
+                return Err(TraceError::CutShort("its first zstd frame is cut short or damaged"));
+            }
+            Err(_) => return Err(TraceError::NotATrace("it is not compressed with zstd")),
         };
         let header = match parse_header(&first) {
             Some(Ok(header)) => header,
             Some(Err(found)) => return Err(TraceError::Version { found }),
             None => return Err(TraceError::NotATrace("its first line is no header of a trace")),
         };
-        let mut trace = Self { header, records: Vec::new(), cut: None };
-        trace.cut = trace.read_records(&mut lines).err();
-        Ok(trace)
-    }
-
-    fn read_records(&mut self, lines: &mut Lines<'_>) -> Result<(), String> {
-        let mut state = LineState::default();
-        loop {
-            let line =
-                lines.next_line()?.ok_or("it has no last line: the recording was cut short")?;
-            let record = state
-                .parse(&line)
-                .ok_or_else(|| format!("line {} is no record", self.records.len() + 2))?;
-            if self.records.len() as u64 >= MOST_RECORDS {
-                return Err(format!("it has more than {MOST_RECORDS} records"));
-            }
-            let ends = matches!(record, TraceRecord::Mark { mark: TraceMark::End { .. }, .. });
-            self.records.push(record);
-            if ends {
-                break;
-            }
-        }
-        match lines.next_line() {
-            Ok(None) => Ok(()),
-            _ => Err("something follows its last line".into()),
-        }
+        let mut records = Vec::new();
+        let cut = read_records(&mut records, &mut lines).err();
+        Ok(Self { header, records: Rc::new(records), cut })
     }
 
     /// Exit code of the command; `None` when the recording was cut short.
@@ -86,8 +74,39 @@ impl Trace {
     pub fn marks(&self) -> impl Iterator<Item = (u64, &TraceMark)> {
         self.records.iter().filter_map(|record| match record {
             TraceRecord::Mark { time, mark } => Some((*time, mark)),
-            TraceRecord::Access(_) => None,
+            TraceRecord::Access(_) | TraceRecord::Block(_) => None,
         })
+    }
+
+    /// Later accesses were not recorded.
+    pub fn is_full(&self) -> bool {
+        self.marks().any(|(_, mark)| *mark == TraceMark::Full)
+    }
+
+    pub fn accesses(&self) -> impl Iterator<Item = TraceAccess> {
+        self.records.iter().flat_map(TraceRecord::accesses)
+    }
+}
+
+/// Reads lines up to the last one.
+fn read_records(records: &mut Vec<TraceRecord>, lines: &mut Lines<'_>) -> Result<(), String> {
+    let mut state = LineState::default();
+    loop {
+        let line = lines.next_line()?.ok_or("it has no last line: the recording was cut short")?;
+        let record =
+            state.parse(&line).ok_or_else(|| format!("line {} is no record", records.len() + 2))?;
+        if records.len() as u64 >= MOST_RECORDS {
+            return Err(format!("it has more than {MOST_RECORDS} records"));
+        }
+        let ends = matches!(record, TraceRecord::Mark { mark: TraceMark::End { .. }, .. });
+        records.push(record);
+        if ends {
+            break;
+        }
+    }
+    match lines.next_line() {
+        Ok(None) => Ok(()),
+        _ => Err("something follows its last line".into()),
     }
 }
 

@@ -1,9 +1,10 @@
 //! Records every access to a card, and what happens around it.
 
+use super::blocks::BlockCollector;
 use super::contents::{DataWord, GatewayView};
 use super::format::{
-    LARGEST_TEXT, LineState, MOST_ACCESSES, TraceAccess, TraceHeader, TraceMark, TraceOp,
-    TraceRecord, TraceValue, header_line,
+    LARGEST_FILE, LARGEST_TEXT, LineState, MOST_LINES, TraceAccess, TraceHeader, TraceMark,
+    TraceOp, TraceRecord, TraceValue, header_line,
 };
 use crate::card::{
     BAD_ACCESS, BarAccess, Clock, CrError, CrOffset, CrSpace, Reg, RunningVersion, WallClock,
@@ -19,7 +20,7 @@ use std::time::Duration;
 const FRAME: usize = 128 << 10;
 /// Words of one line of [`TraceMark::Flash`].
 const WORDS_A_LINE: usize = 256;
-/// Kept for the lines behind the last access.
+/// Kept for the lines behind the last access, packed and not.
 const RESERVE: u64 = 8 << 20;
 
 /// A word of the flash as it was read first.
@@ -51,8 +52,10 @@ struct Recording {
     from: Duration,
     offset: u64,
     lines: LineState,
-    block: String,
+    blocks: BlockCollector,
+    text: String,
     written: u64,
+    packed: u64,
     records: u64,
     begun: bool,
     full: bool,
@@ -82,8 +85,10 @@ impl TraceRecorder {
             clock,
             offset: 0,
             lines: LineState::default(),
-            block: String::new(),
+            blocks: BlockCollector::default(),
+            text: String::new(),
             written: 0,
+            packed: 0,
             records: 0,
             begun: false,
             full: false,
@@ -99,7 +104,7 @@ impl TraceRecorder {
     pub fn mark(&self, mark: TraceMark) {
         let mut recording = self.0.borrow_mut();
         let time = recording.time();
-        recording.put(&TraceRecord::Mark { time, mark });
+        recording.mark(time, mark);
     }
 
     /// Records the open of a card and, from now on, its accesses.
@@ -165,34 +170,46 @@ impl Recording {
         self.offset.saturating_add(micros(self.clock.now().saturating_sub(self.from)))
     }
 
+    /// Records what happened, behind the accesses that are held back.
+    fn mark(&mut self, time: u64, mark: TraceMark) {
+        for record in self.blocks.flush() {
+            self.put(&record);
+        }
+        self.put(&TraceRecord::Mark { time, mark });
+    }
+
     fn put(&mut self, record: &TraceRecord) {
         if self.ended || self.full || self.failure.is_some() {
             return;
         }
-        let is_access = matches!(record, TraceRecord::Access(_));
-        if is_access && (self.records >= MOST_ACCESSES || self.written >= LARGEST_TEXT - RESERVE) {
+        let is_mark = matches!(record, TraceRecord::Mark { .. });
+        let is_full = self.records >= MOST_LINES
+            || self.written >= LARGEST_TEXT - RESERVE
+            || self.packed >= LARGEST_FILE - RESERVE;
+        if is_full && !is_mark {
             self.full = true;
             let time = record.time();
             let line = self.lines.line(&TraceRecord::Mark { time, mark: TraceMark::Full });
-            self.block.push_str(&line);
+            self.text.push_str(&line);
             return;
         }
         self.records += 1;
         let line = self.lines.line(record);
-        self.block.push_str(&line);
-        if self.block.len() >= FRAME {
+        self.text.push_str(&line);
+        if self.text.len() >= FRAME {
             self.flush();
         }
     }
 
     fn flush(&mut self) {
-        let mut block = std::mem::take(&mut self.block);
+        let mut text = std::mem::take(&mut self.text);
         if !self.begun {
             self.begun = true;
-            block.insert_str(0, &header_line(&self.header));
+            text.insert_str(0, &header_line(&self.header));
         }
-        self.written += block.len() as u64;
-        let frame = compress_to_vec(block.as_bytes(), CompressionLevel::Fastest);
+        self.written += text.len() as u64;
+        let frame = compress_to_vec(text.as_bytes(), CompressionLevel::Fastest);
+        self.packed += frame.len() as u64;
         if let Err(error) = self.sink.write_all(&frame) {
             tracing::warn!(%error, "the trace cannot be written: it ends here");
             self.failure = Some(error);
@@ -204,6 +221,9 @@ impl Recording {
             return;
         }
         let time = self.time();
+        for record in self.blocks.flush() {
+            self.put(&record);
+        }
         // Of a trace that is full the last lines are written all the same.
         self.full = false;
         let words: Vec<_> = (self.structure)(&self.flash)
@@ -211,11 +231,10 @@ impl Recording {
             .map(|(at, word)| (at, self.flash.get(&at).map_or(0, |seen| seen.number), word))
             .collect();
         for words in words.chunks(WORDS_A_LINE) {
-            let mark = TraceMark::Flash { words: words.to_vec() };
-            self.put(&TraceRecord::Mark { time, mark });
+            self.mark(time, TraceMark::Flash { words: words.to_vec() });
         }
         if let Some(exit) = exit {
-            self.put(&TraceRecord::Mark { time, mark: TraceMark::End { exit } });
+            self.mark(time, TraceMark::End { exit });
         }
         self.flush();
         if let Err(error) = self.sink.flush() {
@@ -259,7 +278,12 @@ impl Recording {
 
     fn access(&mut self, transport: Option<BarAccess>, op: TraceOp, at: u32, value: TraceValue) {
         let time = self.time();
-        self.put(&TraceRecord::Access(TraceAccess { time, transport, op, at, value }));
+        if self.ended || self.full || self.failure.is_some() {
+            return;
+        }
+        for record in self.blocks.add(TraceAccess { time, transport, op, at, value }) {
+            self.put(&record);
+        }
     }
 }
 
@@ -313,7 +337,7 @@ impl CrSpace for TracedSpace {
         recording.access(self.inner.transport(), TraceOp::Write, at.0, shown);
         if reg == Some(Reg::SoftwareReset) {
             let time = recording.time();
-            recording.put(&TraceRecord::Mark { time, mark: TraceMark::Reset });
+            recording.mark(time, TraceMark::Reset);
         }
         done
     }

@@ -59,7 +59,9 @@ pub struct ReplayProgress {
 pub struct ReplayedCard(Rc<RefCell<Player>>);
 
 struct Player {
-    accesses: Vec<TraceAccess>,
+    recorded: usize,
+    ahead: Ahead,
+    /// Number of the access ahead.
     next: usize,
     time: u64,
     posted: bool,
@@ -75,10 +77,59 @@ struct Player {
     divergence: Option<Divergence>,
 }
 
+/// The accesses of a trace that are not replayed yet.
+#[derive(Clone)]
+struct Ahead {
+    records: Rc<Vec<TraceRecord>>,
+    record: usize,
+    /// Accesses of the record that are done.
+    done: usize,
+}
+
+impl Ahead {
+    fn first(&self) -> Option<TraceAccess> {
+        match self.records.get(self.record)? {
+            TraceRecord::Access(access) => Some(*access),
+            TraceRecord::Block(block) => block.access(self.done),
+            TraceRecord::Mark { .. } => None,
+        }
+    }
+
+    /// To the next access, past marks and what is done.
+    fn settle(&mut self) {
+        loop {
+            let accesses = match self.records.get(self.record) {
+                None => return,
+                Some(TraceRecord::Access(_)) => 1,
+                Some(TraceRecord::Block(block)) => block.count(),
+                Some(TraceRecord::Mark { .. }) => 0,
+            };
+            if self.done < accesses {
+                return;
+            }
+            (self.record, self.done) = (self.record + 1, 0);
+        }
+    }
+}
+
+impl Iterator for Ahead {
+    type Item = TraceAccess;
+
+    fn next(&mut self) -> Option<TraceAccess> {
+        let access = self.first()?;
+        self.done += 1;
+        self.settle();
+        Some(access)
+    }
+}
+
 impl ReplayedCard {
     pub fn new(trace: &Trace) -> Self {
+        let mut ahead = Ahead { records: Rc::clone(&trace.records), record: 0, done: 0 };
+        ahead.settle();
         let mut player = Player {
-            accesses: Vec::new(),
+            recorded: trace.accesses().count(),
+            ahead,
             next: 0,
             time: 0,
             posted: true,
@@ -91,23 +142,21 @@ impl ReplayedCard {
             extra: 0,
             divergence: None,
         };
-        for record in &trace.records {
-            match record {
-                TraceRecord::Access(access) => player.accesses.push(*access),
-                TraceRecord::Mark {
-                    mark: TraceMark::Open { posted, since_reset, transport, .. },
-                    time,
-                } => {
+        let mut opened = false;
+        for (time, mark) in trace.marks() {
+            match mark {
+                TraceMark::Open { posted, since_reset, transport, .. } if !opened => {
+                    opened = true;
                     player.posted = *posted;
                     player.transport = *transport;
                     player.since_reset = Duration::from_micros(*since_reset);
-                    player.time = *time;
+                    player.time = time;
                 }
-                TraceRecord::Mark { mark: TraceMark::Flash { words }, .. } => {
+                TraceMark::Flash { words } => {
                     let words = words.iter().map(|(at, number, word)| (*at, (*number, *word)));
                     player.flash.extend(words);
                 }
-                TraceRecord::Mark { .. } => {}
+                _ => {}
             }
         }
         Self(Rc::new(RefCell::new(player)))
@@ -124,7 +173,7 @@ impl ReplayedCard {
     pub fn progress(&self) -> ReplayProgress {
         let player = self.0.borrow();
         ReplayProgress {
-            recorded: player.accesses.len(),
+            recorded: player.recorded,
             replayed: player.next,
             skipped_polls: player.skipped,
             extra_polls: player.extra,
@@ -135,8 +184,7 @@ impl ReplayedCard {
     /// The first recorded access that the program did not make; polls at the end do not count.
     pub fn left_over(&self) -> Option<Divergence> {
         let player = self.0.borrow();
-        let mut rest = player.accesses.get(player.next..)?.iter();
-        let left = rest.find(|access| {
+        let left = player.ahead.clone().find(|access| {
             player.last.is_none_or(|(op, at, _)| (access.op, access.at) != (op, at))
         })?;
         Some(Divergence {
@@ -153,7 +201,8 @@ impl ReplayedCard {
         let player = self.0.borrow();
         let mut gateway = GatewayView::default();
         let mut words = HashMap::new();
-        for access in &player.accesses {
+        let all = Ahead { record: 0, done: 0, ..player.ahead.clone() };
+        for access in all.records.iter().flat_map(TraceRecord::accesses) {
             let Some(reg) = Reg::at(CrOffset(access.at)) else { continue };
             match (access.op, access.value) {
                 (TraceOp::Write, TraceValue::Clear(word)) => gateway.write(reg, word),
@@ -217,14 +266,18 @@ impl TraceAccess {
 
 impl Player {
     fn diverge(&mut self, op: TraceOp, at: u32, value: Option<TraceValue>) -> CrError {
-        let recorded = self.accesses.get(self.next);
+        let recorded = self.ahead.first();
         self.divergence.get_or_insert_with(|| Divergence {
             access: self.next,
             time: recorded.map_or(self.time, |access| access.time),
             asked: words(op, at, value),
-            recorded: recorded.map(TraceAccess::in_words),
+            recorded: recorded.map(|access| access.in_words()),
         });
-        error(at, "the trace has another access here")
+        let why = match recorded {
+            Some(_) => "the trace has another access here",
+            None => "the trace ends here",
+        };
+        error(at, why)
     }
 
     /// Whether the access before was this question: asking it again is a poll.
@@ -232,13 +285,11 @@ impl Player {
         op != TraceOp::Write && self.last.is_some_and(|(before, of, _)| (before, of) == (op, at))
     }
 
-    /// Goes to the next recorded access if it is this one; a poll that the program does not need is skipped.
-    fn take(&mut self, op: TraceOp, at: u32) -> Option<TraceAccess> {
+    /// The recorded access ahead if it is this one; polls that the program does not need are skipped.
+    fn seek(&mut self, op: TraceOp, at: u32) -> Option<TraceAccess> {
         loop {
-            let next = *self.accesses.get(self.next)?;
+            let next = self.ahead.first()?;
             if (next.op, next.at) == (op, at) {
-                self.next += 1;
-                self.time = self.time.max(next.time);
                 return Some(next);
             }
             let (before, of, answer) = self.last?;
@@ -247,17 +298,23 @@ impl Player {
             {
                 return None;
             }
-            self.next += 1;
             self.skipped += 1;
-            self.time = self.time.max(next.time);
+            self.pass(next);
         }
+    }
+
+    /// The access ahead is done.
+    fn pass(&mut self, access: TraceAccess) {
+        self.ahead.next();
+        self.next += 1;
+        self.time = self.time.max(access.time);
     }
 
     fn ask(&mut self, op: TraceOp, at: u32) -> Result<u32, CrError> {
         if self.divergence.is_some() {
             return Err(error(at, "the replay has ended"));
         }
-        let Some(access) = self.take(op, at) else {
+        let Some(access) = self.seek(op, at) else {
             if self.polls(op, at)
                 && self.extra < MOST_EXTRA_POLLS
                 && let Some((.., answer)) = self.last
@@ -268,6 +325,7 @@ impl Player {
             }
             return Err(self.diverge(op, at, None));
         };
+        self.pass(access);
         let word = match access.value {
             TraceValue::Failed | TraceValue::Absent => {
                 return Err(error(at, "the access failed when it was recorded"));
@@ -293,22 +351,17 @@ impl Player {
             return Err(error(at, "the replay has ended"));
         }
         let op = TraceOp::Write;
-        let before = self.next;
-        let access = self.take(op, at);
-        let same = match access.map(|access| access.value) {
+        let same = |access: &TraceAccess| match access.value {
             // What is written to data registers comes from words that are made up.
-            Some(TraceValue::Masked(_)) => true,
-            Some(TraceValue::Clear(word)) => word == value,
-            Some(TraceValue::Failed | TraceValue::Absent) => {
-                return Err(error(at, "the access failed when it was recorded"));
-            }
-            None => false,
+            TraceValue::Masked(_) | TraceValue::Failed | TraceValue::Absent => true,
+            TraceValue::Clear(word) => word == value,
         };
-        if !same {
-            if access.is_some() {
-                self.next = self.next.saturating_sub(1).max(before);
-            }
+        let Some(access) = self.seek(op, at).filter(same) else {
             return Err(self.diverge(op, at, Some(TraceValue::Clear(value))));
+        };
+        self.pass(access);
+        if matches!(access.value, TraceValue::Failed | TraceValue::Absent) {
+            return Err(error(at, "the access failed when it was recorded"));
         }
         if let Some(reg) = Reg::at(CrOffset(at)) {
             self.gateway.write(reg, value);
@@ -337,12 +390,11 @@ impl CrSpace for ReplayedCard {
 
     fn read_by(&mut self, by: BarAccess, at: CrOffset) -> Option<Result<u32, CrError>> {
         let mut player = self.0.borrow_mut();
-        let next = player.accesses.get(player.next).copied();
-        match next.filter(|next| next.transport == Some(by)) {
+        match player.ahead.first().filter(|next| next.transport == Some(by)) {
             Some(next)
                 if (next.op, next.at, next.value) == (TraceOp::Read, at.0, TraceValue::Absent) =>
             {
-                player.next += 1;
+                player.pass(next);
                 None
             }
             Some(_) => Some(player.ask(TraceOp::Read, at.0)),

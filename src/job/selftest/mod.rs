@@ -53,8 +53,9 @@ pub fn selftest(
     known: &mut Option<SelftestOutcome>,
 ) -> Result<SelftestOutcome, JobError> {
     if let Some(trace) = &device.trace {
-        let SelftestRequest { tools_interface, reset, .. } = request;
-        trace.mark(TraceMark::Selftest { tools_interface, reset });
+        let SelftestRequest { tools_interface, reset, expendable } = request;
+        let expendable = expendable.is_some();
+        trace.mark(TraceMark::Selftest { tools_interface, reset, expendable });
     }
     let facts = CardFacts::of(device)?;
     let outcome = known.insert(SelftestOutcome::of(Some(facts.without_flash()), driver));

@@ -4,7 +4,7 @@ use super::structure::structure;
 use crate::escape;
 use crate::flash::Events;
 use crate::flash::trace::{
-    LARGEST_FILE, TRACE_FORMAT, Trace, TraceHeader, TraceMark, TraceRecord, TraceRecorder,
+    LARGEST_FILE, TRACE_FORMAT, Trace, TraceError, TraceHeader, TraceMark, TraceRecorder,
 };
 use crate::host::{FileMode, HeldDir, Host, InputError, KernelLog, read_input};
 use crate::job::bug_report::masked_text;
@@ -60,6 +60,11 @@ impl TraceFile {
         };
         let recorder = TraceRecorder::new(header, Box::new(sink), structure);
         Ok(Self { named, file, recorder, kernel: KernelLog::open(host) })
+    }
+
+    /// A user asked for it, not a bug report alone.
+    pub fn is_named(&self) -> bool {
+        self.named.is_some()
     }
 
     /// What records.
@@ -134,12 +139,17 @@ pub fn read_trace(path: &Path, events: &dyn Events) -> Result<Trace, JobError> {
         InputError::Stopped => JobError::Interrupted,
         InputError::Io(source) => JobError::ReadFile { path: path.to_owned(), source },
     })?;
-    Trace::read(&bytes).map_err(|source| JobError::Trace { path: path.to_owned(), source })
+    let path = path.to_owned();
+    Trace::read(&bytes).map_err(|source| match source {
+        TraceError::CutShort(why) => JobError::TraceCut { path, accesses: 0, why: why.to_owned() },
+        source => JobError::Trace { path, source },
+    })
 }
 
-/// The error of a trace that is cut short.
+/// The error of a trace that is cut short or was full.
 pub fn cut(path: &Path, trace: &Trace) -> Option<JobError> {
-    let why = trace.cut.clone()?;
-    let accesses = trace.records.iter().filter(|r| matches!(r, TraceRecord::Access(_))).count();
+    let full = trace.is_full().then(|| "it was full".to_owned());
+    let why = trace.cut.clone().or(full)?;
+    let accesses = trace.accesses().count();
     Some(JobError::TraceCut { path: path.to_owned(), accesses, why })
 }

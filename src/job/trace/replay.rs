@@ -5,7 +5,7 @@ use super::file::TraceFile;
 use crate::card::{Card, CrOffset, Reg};
 use crate::flash::trace::{
     Divergence, ReplayProgress, ReplayedCard, Trace, TraceComparison, TraceHeader, TraceMark,
-    TraceOp, TraceRecord, TraceValue, compare,
+    TraceOp, TraceValue, compare,
 };
 use crate::flash::{ChainVerdict, Events};
 use crate::host::{BorrowOptions, Host};
@@ -37,12 +37,11 @@ impl ReplayedCommand {
             "query" => Self::Query,
             "verify" => Self::Verify,
             "doctor" => Self::Doctor,
-            "selftest" => Self::Selftest(request_of(trace)),
+            "selftest" if !is_expendable(trace) => Self::Selftest(request_of(trace)),
             command => {
-                return Err(JobError::NotReplayed {
-                    path: path.to_owned(),
-                    command: command.to_owned(),
-                });
+                let expendable = if is_expendable(trace) { " --expendable" } else { "" };
+                let command = format!("{command}{expendable}");
+                return Err(JobError::NotReplayed { path: path.to_owned(), command });
             }
         })
     }
@@ -61,10 +60,15 @@ impl ReplayedCommand {
     }
 }
 
+/// A self-test that wrote to the flash: what it wrote was the image.
+fn is_expendable(trace: &Trace) -> bool {
+    trace.marks().any(|(_, mark)| matches!(mark, TraceMark::Selftest { expendable: true, .. }))
+}
+
 /// What a recorded self-test tested.
 fn request_of(trace: &Trace) -> SelftestRequest<'static> {
     let request = trace.marks().find_map(|(_, mark)| match mark {
-        TraceMark::Selftest { tools_interface, reset } => Some(SelftestRequest {
+        TraceMark::Selftest { tools_interface, reset, .. } => Some(SelftestRequest {
             tools_interface: *tools_interface,
             reset: *reset,
             expendable: None,
@@ -94,6 +98,8 @@ pub struct TraceReplayOutcome {
     pub progress: ReplayProgress,
     /// Exit code of the command when it was recorded.
     pub command_exit: Option<u8>,
+    /// Later accesses were not recorded: the trace was full.
+    pub full: bool,
     /// Why the command fails now; null when it does not.
     pub failure: Option<String>,
     /// What it answers now. Identity, texts and contents in it stand for those of the card.
@@ -123,12 +129,18 @@ pub fn trace_replay(
         header: trace.header.clone(),
         progress,
         command_exit: trace.exit(),
+        full: trace.is_full(),
         failure,
         result,
     })
 }
 
 impl TraceReplayOutcome {
+    /// The program went on where the record of a full trace ends.
+    pub fn ends_full(&self) -> bool {
+        self.full && self.divergence().is_some_and(|divergence| divergence.recorded.is_none())
+    }
+
     pub fn divergence(&self) -> Option<&Divergence> {
         self.progress.divergence.as_ref()
     }
@@ -161,11 +173,10 @@ fn give_back(device: &mut Device, trace: &Trace) {
 
 /// Whether the key of a locked card was sent: its words were written to the tools command interface.
 fn sends_key(trace: &Trace) -> bool {
-    let first = trace.records.iter().find_map(|record| match record {
-        TraceRecord::Access(access) if access.op == TraceOp::Write => Some(access.at),
-        _ => None,
-    });
-    first.and_then(|at| Reg::at(CrOffset(at))).is_some_and(|reg| matches!(reg, Reg::ToolsHcr(_)))
+    let first = trace.accesses().find(|access| access.op == TraceOp::Write);
+    first
+        .and_then(|access| Reg::at(CrOffset(access.at)))
+        .is_some_and(|reg| matches!(reg, Reg::ToolsHcr(_)))
 }
 
 /// What the card had shown about chained reads.
@@ -193,6 +204,8 @@ pub struct TraceDiffOutcome {
     /// The simulated card.
     pub simulated: CardSpec,
     pub comparison: TraceComparison,
+    /// Later accesses were not recorded: the trace was full. They are not compared.
+    pub full: bool,
     /// Why the command fails on the simulated card; null when it does not.
     pub failure: Option<String>,
 }
@@ -227,6 +240,7 @@ pub fn trace_diff(
         header: trace.header.clone(),
         simulated: spec,
         comparison: compare(trace, &simulated),
+        full: trace.is_full(),
         failure: ran.err().map(|error| error_chain(&error)),
     })
 }
@@ -235,8 +249,7 @@ pub fn trace_diff(
 fn spec_of(trace: &Trace) -> Option<CardSpec> {
     let mut opcode = 0;
     let (mut device_id, mut jedec) = (None, None);
-    for record in &trace.records {
-        let TraceRecord::Access(access) = record else { continue };
+    for access in trace.accesses() {
         let TraceValue::Clear(word) = access.value else { continue };
         match (Reg::at(CrOffset(access.at)), access.op) {
             (Some(Reg::DeviceId), TraceOp::Read) => {

@@ -39,20 +39,21 @@ pub struct TraceShowOutcome {
     pub registers: Vec<RegisterCount>,
     /// What happened beside accesses.
     pub marks: Vec<TraceLine>,
-    /// Every access; null unless requested.
+    /// Every access, those of a read of 16 bytes in one line; null unless requested.
     pub lines: Option<Vec<TraceLine>>,
     /// Exit code of the command; null where the recording was cut short.
     pub command_exit: Option<u8>,
     /// Why what follows the last record is not there; null for a complete trace.
     pub cut: Option<String>,
+    /// Later accesses were not recorded: the trace was full.
+    pub full: bool,
 }
 
 /// What a trace holds. One that is cut short is shown as far as it goes.
 pub fn trace_show(path: &Path, trace: &Trace, lines: bool) -> TraceShowOutcome {
     let mut counts: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
     let mut accesses = 0;
-    for record in &trace.records {
-        let TraceRecord::Access(access) = record else { continue };
+    for access in trace.accesses() {
         accesses += 1;
         let count = counts.entry(access.at).or_default();
         match access.op {
@@ -84,6 +85,7 @@ pub fn trace_show(path: &Path, trace: &Trace, lines: bool) -> TraceShowOutcome {
         lines: lines.then(|| trace.records.iter().map(line).collect()),
         command_exit: trace.exit(),
         cut: trace.cut.clone(),
+        full: trace.is_full(),
     }
 }
 
@@ -91,10 +93,11 @@ fn line(record: &TraceRecord) -> TraceLine {
     let time = record.time();
     let text = match record {
         TraceRecord::Mark { mark, .. } => mark.to_string(),
-        TraceRecord::Access(access) => match access.value {
-            value if access.op == TraceOp::Write => format!("{} = {value}", access.question()),
-            value => format!("{}: {value}", access.question()),
-        },
+        TraceRecord::Access(access) if access.op == TraceOp::Write => {
+            format!("{} = {}", access.question(), access.value)
+        }
+        TraceRecord::Access(access) => format!("{}: {}", access.question(), access.value),
+        TraceRecord::Block(block) => block.to_string(),
     };
     TraceLine { time, text }
 }
