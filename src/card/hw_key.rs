@@ -16,17 +16,17 @@ impl fmt::Debug for HwKey {
 impl FromStr for HwKey {
     type Err = &'static str;
 
-    /// At most 16 hexadecimal digits, as in flint.
+    /// Exactly 16 hexadecimal digits, `0x` or not before them. mstflint fills missing ones up with zeros
+    /// (flint/subcommands.cpp, `getGUIDFromStr`); a digit that was not copied must not become another key.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let text = text.trim();
         let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
-        let is_key = (1..=16).contains(&digits.len())
-            && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let is_key = digits.len() == 16 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
         u64::from_str_radix(digits, 16)
             .ok()
             .filter(|_| is_key)
             .map(Self)
-            .ok_or("a hardware access key has 1 to 16 hexadecimal digits")
+            .ok_or("a hardware access key has exactly 16 hexadecimal digits")
     }
 }
 
@@ -42,14 +42,25 @@ mod tests {
     use super::HwKey;
 
     #[test]
-    fn a_key_has_1_to_16_digits_and_is_not_printed() {
-        for text in ["1", "22062011", "0x0123456789ABCDEF", "0123456789abcdef\n"] {
+    fn a_key_has_exactly_16_digits_and_is_not_printed() {
+        for text in ["0x0123456789ABCDEF", "0123456789abcdef\n"] {
             let key: HwKey = text.parse().unwrap();
             assert_eq!(format!("{key:?}"), "HwKey(..)");
         }
-        for text in ["", "0x", "0123456789abcdef0", "12345678901234567", "xyz", "-1", "+1", "1 2"] {
+        for text in [
+            "",
+            "0x",
+            "1",
+            "22062011",
+            "0123456789abcde",
+            "0x0123456789abcd",
+            "0123456789abcdef0",
+            "+123456789abcdef",
+            "0123456789abcdeg",
+            "01234567 9abcdef",
+        ] {
             let why = text.parse::<HwKey>().unwrap_err();
-            assert!(why.contains("16") && (text.is_empty() || !why.contains(text) || text == "1"));
+            assert!(why.contains("exactly 16") && (text.len() < 3 || !why.contains(text)), "{why}");
         }
     }
 }

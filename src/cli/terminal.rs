@@ -140,9 +140,14 @@ pub(super) enum Reply {
 /// shows before a question must neither hide it nor stand in its line.
 const RESET: &str = "\x1b[0m\n";
 
+/// A question can be answered.
+pub(super) fn is_terminal() -> bool {
+    io::stdin().is_terminal()
+}
+
 /// Asks `[y/N]` on stderr.
 pub(super) fn ask(question: &str, stop: &StopFlag) -> Reply {
-    if !io::stdin().is_terminal() {
+    if !is_terminal() {
         return Reply::NoTerminal;
     }
     let mut stderr = io::stderr().lock();

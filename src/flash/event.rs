@@ -11,7 +11,7 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// Whole flash to memory and disk.
+    /// What was read of the flash to disk.
     Backup,
     /// Erasing sectors.
     Erase,
@@ -23,7 +23,7 @@ pub enum Phase {
     Commit,
     /// The new firmware is started, and the old image still is one.
     Trial,
-    /// Reading for query, verify, dumps.
+    /// Reading for query, verify, plans and backups.
     Read,
 }
 

@@ -1,5 +1,5 @@
 //! Archives that hold an image: zip, tar and gzip, also in each other. They are unpacked in memory, within
-//! bounds; names of members are text and lead nowhere.
+//! bounds. Names of members are text; an archive with a path that leads out of it is refused.
 
 use super::{
     Depth, FileFormat, FlashAddr, Form, ImageError, Version, guess_form, read, scan, sniff,
@@ -52,6 +52,8 @@ pub enum ArchiveError {
     TooLarge,
     #[error("it holds more than {MAX_MEMBERS} files")]
     TooMany,
+    #[error("the path of a member leads out of the archive: {0}")]
+    LeadsOut(ForeignText),
     /// Other files are inside; the first of them, and what they are.
     #[error("no ConnectX-3 image is inside: {}", holds(.others, *.count))]
     NoImage { others: Vec<(ForeignText, String)>, count: usize },
@@ -163,6 +165,7 @@ impl Search<'_> {
             FileFormat::Gzip => {
                 let (unpacked, name) = self.gzip(bytes)?.map_err(|e| archive.damaged(e))?;
                 let inner = name.map_or_else(|| UNNAMED.to_owned(), |name| text_of(&name));
+                stays_inside(&inner)?;
                 // The file in a `.tgz` is the archive itself.
                 match FileFormat::of(&unpacked) {
                     Some(FileFormat::Tar) if level < MAX_LEVELS => {
@@ -209,6 +212,7 @@ impl Search<'_> {
             self.one_more()?;
             let entry = zip.by_index_raw(index).map_err(|e| archive.damaged(e))?;
             let name = entry.name().map_or_else(|_| text_of(entry.name_raw()), |n| n.into_owned());
+            stays_inside(&name)?;
             let name = join(archive.prefix, &cut(name));
             if entry.is_dir() {
                 continue;
@@ -242,7 +246,9 @@ impl Search<'_> {
         for entry in tar.entries().map_err(|e| archive.damaged(e))? {
             self.one_more()?;
             let entry = entry.map_err(|e| archive.damaged(e))?;
-            let name = join(archive.prefix, &text_of(&entry.path_bytes()));
+            let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+            stays_inside(&name)?;
+            let name = join(archive.prefix, &cut(name));
             let kind = entry.header().entry_type();
             if !kind.is_file() && !kind.is_contiguous() {
                 // A link has no bytes of its own.
@@ -327,6 +333,17 @@ fn described(bytes: &[u8]) -> Result<(Option<ForeignText>, Option<Version>), Ima
     let image = read(&mut source, start, Form::Contiguous, Depth::Quick)?;
     let info = image.info.as_ref();
     Ok((info.and_then(|info| info.psid.clone()), info.and_then(|info| info.fw_version)))
+}
+
+/// No vendor packs an absolute path, `..`, a drive letter or a backslash: what tools make of one depends on the
+/// tool, so an archive with one is not what it appears to be.
+fn stays_inside(name: &str) -> Result<(), ArchiveError> {
+    let drive = matches!(name.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic());
+    let up = name.split('/').any(|part| part == "..");
+    match name.starts_with('/') || name.contains('\\') || drive || up {
+        true => Err(ArchiveError::LeadsOut(cut(name.to_owned()).into())),
+        false => Ok(()),
+    }
 }
 
 fn text_of(name: &[u8]) -> String {

@@ -270,7 +270,7 @@ fn by_reset(
 }
 
 /// Give the card back and ask its driver what runs. No driver knows when it has no port.
-fn by_driver(device: &mut Device) -> Result<Option<Version>, JobError> {
+pub(super) fn by_driver(device: &mut Device) -> Result<Option<Version>, JobError> {
     device.end();
     if let Some(error) = device.not_put_back() {
         return Err(error);

@@ -142,10 +142,10 @@ pub fn backup(
     let facts = CardFacts::of(device)?;
     let mut locked = device.lock()?;
     let described = facts.report(&locked);
-    let (card, unsteady) = snapshot(&facts, &mut locked, Phase::Backup, events)?;
+    let (card, unsteady) = snapshot(&facts, &mut locked, Phase::Read, events)?;
     drop(locked);
     let place = reserve(&card, out)?;
-    let mut backup = store(place, &facts, &card, unsteady)?;
+    let mut backup = store(place, &facts, &card, unsteady, events)?;
     let (locked, chains) = confirm(&mut backup, device, &facts, &card, events)?;
     drop(locked);
     remember(chains, &facts, &card);
@@ -228,7 +228,10 @@ pub(super) fn store(
     facts: &CardFacts,
     card: &CardSnapshot,
     unsteady: Vec<UnsteadyRange>,
+    events: &mut dyn Events,
 ) -> Result<Backup, JobError> {
+    let phase = Phase::Backup;
+    events.emit(Event::Started { phase, total: card.flash.len() as u64 });
     let active = card.active().map(|a| a.slot);
     let contents = active.and_then(|f| f.contents.as_ref().ok());
     let mut files = vec![place.write(FLASH, &card.flash)?];
@@ -268,6 +271,7 @@ pub(super) fn store(
     // Last: a directory without a manifest is no backup.
     place.write(MANIFEST, &json(&manifest, MANIFEST)?)?;
     let dir = place.finish()?;
+    events.emit(Event::Finished { phase });
     tracing::info!(dir = %escape::path(&dir), "backup on disk, read back and compared");
     Ok(Backup { dir, manifest, unsteady })
 }

@@ -130,6 +130,8 @@ pub enum Code {
     ArchiveDamaged,
     /// It unpacks to more than the program takes.
     ArchiveTooLarge,
+    /// The path of a member leads out of the archive.
+    ArchivePath,
     /// More than one image is in the archive.
     SeveralImages,
     /// No image of this name is in the archive.
@@ -456,6 +458,9 @@ impl Code {
             | Self::ImageDamaged
             | Self::ImageNotValid => AGAIN,
             Self::ArchiveTooLarge => &["unpack it and name the .bin file inside"],
+            Self::ArchivePath => &[
+                "download the file again from its vendor, or name the .bin file that belongs in it",
+            ],
             Self::ImageGeneration => {
                 &["use an image for ConnectX-3 (its query shows `Image type: FS2`)"]
             }
@@ -506,7 +511,7 @@ impl Code {
                 "enable hardware access with the key that was set on the card: <card> unlock --key-file KEYFILE",
             ],
             Self::KeyRefused => {
-                &["name the file that holds the key of this card, at most 16 hexadecimal digits"]
+                &["name the file that holds the key of this card, exactly 16 hexadecimal digits"]
             }
             Self::NoHwAccess => &[
                 "set the jumper \"flash not present\", restart the machine, then: <card> recover <image|IMAGE> --identity BACKUP/identity.json",

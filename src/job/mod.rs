@@ -34,6 +34,7 @@ mod request;
 mod restore;
 mod rom;
 mod run;
+mod running;
 mod second_reading;
 mod selector;
 mod selftest;
@@ -83,6 +84,7 @@ pub use request::{WriteJob, WriteRequest};
 pub use restore::read_backup;
 pub use rom::{RomOutcome, rom_info, rom_info_file, rom_read, rom_read_image};
 pub use run::{Confirm, PlanOutcome, StopReport, WriteOutcome, plan, write, write_reporting};
+pub use running::RunningNow;
 pub use selector::CardSelector;
 pub use selftest::{
     DriverFacts, Expendable, SelftestOutcome, SelftestRequest, selftest, selftest_unopened,

@@ -154,12 +154,12 @@ pub fn nv_set_reporting(
     if known.nothing_to_do {
         return Ok(known.clone());
     }
-    let (card, unsteady) = snapshot(&facts, &mut device.lock()?, Phase::Backup, events)?;
+    let (card, unsteady) = snapshot(&facts, &mut device.lock()?, Phase::Read, events)?;
     let place = reserve(&card, backup_dir)?;
     if !confirm(&known.changes, place.path()) {
         return Err(JobError::Declined);
     }
-    let mut backup = store(place, &facts, &card, unsteady)?;
+    let mut backup = store(place, &facts, &card, unsteady, events)?;
     backup.announce(events);
     let (locked, chains) = confirm_backup(&mut backup, device, &facts, &card, events)?;
     // The firmware takes the semaphores itself when it writes.

@@ -160,6 +160,7 @@ fn archive(error: &ArchiveError) -> Code {
     match error {
         ArchiveError::Damaged { .. } => Code::ArchiveDamaged,
         ArchiveError::TooLarge | ArchiveError::TooMany => Code::ArchiveTooLarge,
+        ArchiveError::LeadsOut(_) => Code::ArchivePath,
         ArchiveError::NoImage { .. } => Code::NoImage,
         ArchiveError::Several(_) => Code::SeveralImages,
         ArchiveError::NoSuchMember { .. } => Code::NoSuchMember,

@@ -8,7 +8,8 @@ use super::session::{CardFacts, serial_of, snapshot};
 use super::settle::{LeftProbe, after_change, settle, version_of, what_boots};
 use super::store::digest;
 use super::{
-    Activation, Backup, BootReport, CardReport, Device, ImageFile, JobError, WriteJob, WriteRequest,
+    Activation, Backup, BootReport, CardReport, Device, ImageFile, JobError, RunningNow, WriteJob,
+    WriteRequest,
 };
 use crate::escape;
 use crate::flash::{Boots, Events, FlashSource, Locked, Phase, Stopped};
@@ -41,6 +42,8 @@ pub struct WriteOutcome {
     pub boots: Option<BootReport>,
     /// The reset and what runs after it, if it was asked for.
     pub activation: Option<Activation>,
+    /// What runs at the end, where no reset was asked for; `None` when it was not read.
+    pub running: Option<RunningNow>,
     /// SHA-256 of the image as it stands on the card, lower-case hex; `None` for jobs that write no image.
     pub image_sha256: Option<String>,
 }
@@ -125,7 +128,7 @@ pub fn write_reporting(
     // on semaphore 63 after 10 s.
     let mut locked = device.lock()?;
     let described = facts.report(&locked);
-    let (card, unsteady) = snapshot(&facts, &mut locked, Phase::Backup, events)?;
+    let (card, unsteady) = snapshot(&facts, &mut locked, Phase::Read, events)?;
     drop(locked);
     quick(device, &facts, &card);
     let mut plan = decide(&card);
@@ -140,6 +143,7 @@ pub fn write_reporting(
         stopped: None,
         boots: None,
         activation: None,
+        running: None,
         image_sha256: None,
     });
     if known.plan.refused {
@@ -168,7 +172,7 @@ pub fn write_reporting(
     let probe = LeftProbe::new(&card, action.contents.as_ref());
     let written = version_of(action.contents.as_ref());
     let journal = device.borrowed();
-    let mut backup = store(place, &facts, &card, unsteady)?;
+    let mut backup = store(place, &facts, &card, unsteady, events)?;
     backup.announce(events);
     let (locked, chains) = confirm_backup(&mut backup, device, &facts, &card, events)?;
     known.backup = Some(backup.clone());

@@ -217,7 +217,7 @@ fn files(card: &str) -> Sandbox {
     bench.write("damaged.bin", &new);
     bench.write("dump.bin", &bench.flash("card.cx3"));
     bench.write("key", KEY.as_bytes());
-    bench.write("wrong", b"1");
+    bench.write("wrong", b"0123456789abcdee");
     bench.shell("cx3flash -d sim:card.cx3 backup --out b && mv b/* BACKUP && rmdir b").exits(0);
     bench
 }

@@ -3,7 +3,7 @@
 use crate::support::cli::{CliRun, Sandbox};
 
 const SET: [&str; 8] =
-    ["identity", "set", "--mac", "0002c9000010", "--guid", "0x0002c90300000010", "--vsd", "rack 9"];
+    ["identity", "set", "--mac", "0002c9000010", "--guid", "0002c90300000010", "--vsd", "rack 9"];
 
 fn set(bench: &Sandbox, code: i32) -> CliRun {
     let mut args = SET.to_vec();

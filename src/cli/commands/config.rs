@@ -123,6 +123,7 @@ pub(super) fn set(ctx: &mut Ctx<'_>, settings: &[(Parameter, u32)], args: WriteA
         }
     }
     let dir = backup_dir(args.backup_dir);
+    ctx.can_ask(args.confirm.yes)?;
     let mut device = ctx.open()?;
     let mut progress = ctx.progress();
     let mut confirm = |changes: &[NvChange], backup: &Path| {

@@ -139,7 +139,7 @@ fn closing(dir: &Path) -> Page {
     page.lines(&format!(
         "\n=== The cards are in {dir}\n\
          Try more commands, for example{program}\n  \
-         cx3flash -d sim:{card} burn {image}        # nothing to do: exit code 2\n  \
+         cx3flash -d sim:{card} burn {image} --yes  # nothing to do: exit code 2\n  \
          cx3flash sim image other.bin --like mcx312b-2.36.5150 --seed 7\n  \
          cx3flash sim power-cycle {card}             # faults count from power-on\n  \
          cx3flash sim fault {card} '{{\"fault\":\"power_cut\",\"op\":100,\"seed\":1}}'\n  \

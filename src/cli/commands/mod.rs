@@ -21,7 +21,7 @@ use super::failure::Failure;
 use super::json;
 use super::page::Page;
 use super::progress::Progress;
-use super::terminal::{Out, Reply, StopFlag, ask};
+use super::terminal::{Out, Reply, StopFlag, ask, is_terminal};
 use crate::host::{BorrowOptions, Borrowed, Host, create_file};
 use crate::job::{
     self, BugReport, CardSelector, Code, Device, Exit, HintContext, ImageFile, JobError,
@@ -112,6 +112,15 @@ impl Ctx<'_> {
             typed: Some(&self.typed),
             ..HintContext::of_process()
         }
+    }
+
+    /// A question that cannot be asked is an error before the card is taken.
+    fn can_ask(&mut self, yes: bool) -> Result<(), Failure> {
+        if yes || is_terminal() {
+            return Ok(());
+        }
+        self.reply = Reply::NoTerminal;
+        Err(self.declined())
     }
 
     /// Asks about the card, unless `--yes` was given.

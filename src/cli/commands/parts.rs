@@ -251,6 +251,7 @@ pub(super) fn protect(ctx: &mut Ctx<'_>, args: &ProtectArgs) -> Ran {
             return ctx.done(&protection_text(&outcome), &outcome);
         }
     };
+    ctx.can_ask(args.confirm.yes)?;
     let mut device = ctx.open()?;
     let mut confirm = |question: &ProtectQuestion| {
         ctx.out.text(&protect_question(question));

@@ -162,6 +162,7 @@ pub(super) fn write(
     request: &WriteRequest<'_>,
 ) -> Ran {
     let dir = backup_dir(args.backup_dir);
+    ctx.can_ask(args.confirm.yes)?;
     let mut device = ctx.open()?;
     let mut progress = ctx.progress();
     let colours = ctx.out.colours();
@@ -188,7 +189,8 @@ pub(super) fn write(
     if let Err(JobError::Refused { report }) = &ended {
         ctx.out.text(&text::plan(report, colours, false));
     }
-    let outcome = ended?;
+    let mut outcome = ended?;
+    outcome.read_running(&mut device);
     if !shown {
         ctx.out.text(&text::plan(&outcome.plan, colours, false));
     }

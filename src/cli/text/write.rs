@@ -2,7 +2,7 @@
 
 use crate::cli::page::Page;
 use crate::escape;
-use crate::job::{Activation, CardSelector, WriteJob, WriteOutcome};
+use crate::job::{Activation, CardSelector, RunningNow, WriteJob, WriteOutcome};
 
 pub(in crate::cli) fn written(outcome: &WriteOutcome, card: Option<&CardSelector>) -> Page {
     let mut out = Page::default();
@@ -44,14 +44,36 @@ pub(in crate::cli) fn written(outcome: &WriteOutcome, card: Option<&CardSelector
             out.line(format_args!("running  {}", running(activation)));
         }
         None if outcome.job != WriteJob::ConfigReset => {
-            out.line(format_args!(
-                "not yet running; starts at the next power-on, or now: {} activate",
-                command_for(card)
-            ));
+            out.line(format_args!("{}", not_asked(outcome.running.as_ref(), card)));
         }
         None => {}
     }
     out
+}
+
+/// What runs where no reset was asked for.
+fn not_asked(now: Option<&RunningNow>, card: Option<&CardSelector>) -> String {
+    let starts = |before: &str| {
+        format!("{before}starts at the next power-on, or now: {} activate", command_for(card))
+    };
+    let Some(now) = now else { return starts("") };
+    let version = now.version.map_or_else(|| "not known".to_owned(), |version| version.to_string());
+    match (now.started, &now.problem, now.by) {
+        (Some(true), _, Some(_)) => format!("running  {version}: the card's driver has reset it"),
+        (Some(true), ..) => format!("running  {version}: the card was reset meanwhile"),
+        (Some(false), _, Some(_)) => {
+            starts(&format!("the card's driver has reset it, and {version} runs; "))
+        }
+        (Some(false), ..) => starts("not yet running; "),
+        (None, Some(problem), _) => {
+            format!("running  not known: {}", escape::line(problem))
+        }
+        // The version that ran before: it may be the old image still.
+        (None, None, None) => starts(""),
+        (None, None, Some(_)) => {
+            "running  not known: the card's driver has reset it and reports no version".to_owned()
+        }
+    }
 }
 
 /// The command that names this card.

@@ -1,6 +1,7 @@
 //! Archives as vendors and hostile people make them.
 
 use super::{ArchiveError, MAX_MEMBERS, MAX_UNPACKED, image_in_archive};
+use crate::escape::ForeignText;
 use crate::image::{FileFormat, Half, MAGIC, Recipe, build, striped};
 use flate2::{Compression, GzBuilder};
 use std::io::{Cursor, Write};
@@ -133,12 +134,52 @@ fn what_is_inside_instead_of_an_image_is_named() {
 }
 
 #[test]
-fn a_name_that_leads_elsewhere_or_holds_control_characters_is_only_text() {
+fn an_archive_with_a_path_that_leads_out_of_it_is_refused() {
     let image = image();
-    for name in ["../../etc/fw.bin", "/etc/fw.bin", "a\u{1b}]52;b.bin"] {
+    for name in [
+        "../fw.bin",
+        "../../etc/fw.bin",
+        "fw/../../fw.bin",
+        "fw/..",
+        "/etc/fw.bin",
+        "C:fw.bin",
+        "c:/fw.bin",
+        r"C:\fw.bin",
+        r"..\fw.bin",
+        r"\\host\fw.bin",
+        "../a\u{1b}[8m",
+    ] {
+        // The image itself, another file beside it, and an archive inside.
+        let members: [Members<'_>; 2] =
+            [&[(name, &image)], &[("fw.bin", &image), (name, b"notes")]];
+        for members in members {
+            for archive in [
+                zip(members),
+                tar(members),
+                gzip(Some("fw.tar"), &tar(members)),
+                zip(&[("in.tgz", &gzip(None, &tar(members)))]),
+            ] {
+                for wanted in [None, Some("fw.bin"), Some(name)] {
+                    let error = image_in_archive(&archive, wanted).unwrap_err();
+                    assert_eq!(error, ArchiveError::LeadsOut(name.into()));
+                    let line = error.to_string();
+                    assert!(line.ends_with(&ForeignText::from(name).to_string()), "{line}");
+                    assert!(!line.contains('\u{1b}'), "{line:?}");
+                }
+            }
+        }
+        let error = refused(&gzip(Some(name), &image));
+        assert_eq!(error, ArchiveError::LeadsOut(name.into()));
+    }
+    for name in ["..fw.bin", "fw..bin", "2.42:b.bin", "a\u{1b}]52;b.bin"] {
         assert_eq!(taken(&zip(&[(name, &image)]), Some(name)), name);
         assert_eq!(taken(&tar(&[(name, &image)]), None), name);
     }
+}
+
+#[test]
+fn a_name_that_holds_control_characters_is_only_text() {
+    let image = image();
     let text = refused(&tar(&[("a\u{1b}[8m", &image), ("b", &image)])).to_string();
     assert!(text.contains(r"a\x1b[8m ("), "{text}");
 }
