@@ -306,6 +306,29 @@ impl FlashHold<'_> {
         self.card.write_reset()?;
         self.held = false;
         self.card.ready_after_reset()?;
+        self.was_reset()
+    }
+
+    /// Resets the PCI function as VFIO does when it opens the card. Returns whether that reset the chip; `None`
+    /// where there is no such reset.
+    ///
+    /// The caller makes sure that no erase or program runs.
+    ///
+    /// # Errors
+    /// What the card shows afterwards.
+    pub fn function_reset(&mut self) -> Result<Option<bool>, CardError> {
+        self.card.confirm_writes()?;
+        let Some(reset) = self.card.space.reset_function() else {
+            return Ok(None);
+        };
+        reset?;
+        self.held = false;
+        self.card.wait_until_ready()?;
+        self.was_reset().map(Some)
+    }
+
+    /// Whether both semaphores are free, as a reset leaves them.
+    fn was_reset(&mut self) -> Result<bool, CardError> {
         match self.card.watch(Semaphore::Flash, WATCH)? {
             Staleness::Free => return Ok(true),
             Staleness::Stale { .. } => {

@@ -44,6 +44,11 @@ pub trait CrSpace {
         Ok(true)
     }
 
+    /// Resets the PCI function as opening the transport does; `None` where there is no such reset.
+    fn reset_function(&mut self) -> Option<Result<(), CrError>> {
+        None
+    }
+
     /// How long ago the reset was that opening the transport does: the chip may boot since then. Zero
     /// where opening resets nothing.
     fn since_reset(&self) -> Duration {

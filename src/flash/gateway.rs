@@ -355,13 +355,17 @@ impl<'c> FlashGateway<'c> {
     }
 
     /// Reads `buf.len()` bytes (a multiple of 16) from `at` (16-aligned), with chip-select held for
-    /// `chain` bytes (a multiple of 16); 16 = block by block with full addressing.
+    /// `chain` bytes (a power of two); 16 = block by block with full addressing. No chain crosses a multiple of
+    /// its length: the proof has compared none that does.
     pub(super) fn read(&mut self, at: u32, buf: &mut [u8], chain: usize) -> Result<(), FlashError> {
         debug_assert!(at.is_multiple_of(16) && buf.len().is_multiple_of(BLOCK));
-        let mut at = at;
-        for chain in buf.chunks_mut(chain) {
-            self.read_chain(at, chain)?;
-            at += chain.len() as u32;
+        let (mut at, mut rest) = (at, buf);
+        while !rest.is_empty() {
+            let len = (chain - at as usize % chain).min(rest.len());
+            let (first, others) = rest.split_at_mut(len);
+            self.read_chain(at, first)?;
+            at += len as u32;
+            rest = others;
         }
         Ok(())
     }

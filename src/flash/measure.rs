@@ -4,7 +4,7 @@ use super::FlashError;
 use super::gateway::BLOCK;
 use super::session::FlashSession;
 use crate::card::Reg;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Bits on the wire of RDID: opcode and four bytes.
@@ -17,8 +17,8 @@ const READ_BITS: u64 = 8 * 20;
 pub struct GatewayFigures {
     /// Answers to RDID, and how often each came.
     pub ids: BTreeMap<u32, u32>,
-    /// Status register 1.
-    pub status: u8,
+    /// Answers to RDSR: status register 1.
+    pub statuses: BTreeSet<u8>,
     /// Time of an RDID, its answer included.
     pub id_time: Duration,
     /// Time of a read of 16 bytes, its answer included.
@@ -38,10 +38,10 @@ impl GatewayFigures {
     }
 }
 
-/// Sends RDID and a read of the first block, `times` each, and reads the status.
+/// Sends RDID and a read of the first block, `times` each, and RDSR `statuses` times.
 pub(super) fn measure(
     session: &mut FlashSession<'_>,
-    times: u32,
+    (times, statuses): (u32, u32),
 ) -> Result<GatewayFigures, FlashError> {
     let times = times.max(1);
     let clock = session.gateway.clock;
@@ -61,6 +61,7 @@ pub(super) fn measure(
         session.gateway.card.read(Reg::DeviceId)?;
     }
     let register_time = clock.now().saturating_sub(start) / times;
-    let status = session.gateway.read_status()?;
-    Ok(GatewayFigures { ids, status, id_time, read_time, register_time })
+    let statuses =
+        (0..statuses).map(|_| session.gateway.read_status()).collect::<Result<_, _>>()?;
+    Ok(GatewayFigures { ids, statuses, id_time, read_time, register_time })
 }

@@ -236,7 +236,7 @@ impl<'c> Locked<'c> {
     ///
     /// # Errors
     /// [`FlashError`].
-    pub fn measure(&mut self, times: u32) -> Result<GatewayFigures, FlashError> {
+    pub fn measure(&mut self, times: (u32, u32)) -> Result<GatewayFigures, FlashError> {
         measure::measure(&mut self.0, times)
     }
 

@@ -152,6 +152,12 @@ impl Borrowed {
         inner.host.port_above(&inner.card)
     }
 
+    /// Dwords of its configuration space by offset.
+    pub fn configuration(&self) -> Vec<(u16, u32)> {
+        let inner = self.0.borrow();
+        inner.host.configuration(inner.card.bdf)
+    }
+
     /// Its registers; closed when the borrowing ends.
     pub fn space(&self) -> Box<dyn CrSpace> {
         self.0.borrow().vfio.space()

@@ -26,6 +26,21 @@ impl Host {
     }
 }
 
+/// The two dwords through which registers are reached: reading them is an access to a register.
+const GATEWAY: [u16; 2] = [0x58, 0x5c];
+
+impl Host {
+    /// Dwords of the first 256 bytes of a card's configuration space by offset, as far as this user may read
+    /// them.
+    pub fn configuration(&self, bdf: Bdf) -> Vec<(u16, u32)> {
+        let Ok(config) = SysfsConfig::open(&self.device(bdf)) else {
+            return Vec::new();
+        };
+        let offsets = (0..EXTENDED).step_by(4).filter(|at| !GATEWAY.contains(at));
+        offsets.map_while(|at| Some((at, config.dword(at).ok()?))).collect()
+    }
+}
+
 /// An open `config` file.
 pub(super) struct SysfsConfig(File);
 

@@ -110,6 +110,9 @@ impl SimCard {
         self.state.borrow().boot_progress().is_some()
     }
 
+    /// Serial number in the vital product data.
+    pub const VPD_SERIAL: &str = "SIM0000000001";
+
     /// PCI device serial number, 16 hexadecimal digits: the node GUID of the image the card was
     /// made with; a card made without one has that of the image that runs.
     pub fn serial(&self) -> Option<String> {
@@ -320,6 +323,11 @@ impl CrSpace for SimBar0 {
 
     fn posts_writes(&self) -> bool {
         true
+    }
+
+    fn reset_function(&mut self) -> Option<Result<(), CrError>> {
+        self.0.borrow_mut().function_reset();
+        Some(Ok(()))
     }
 
     fn pci_device_id(&mut self) -> Result<u16, CrError> {

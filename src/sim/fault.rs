@@ -99,6 +99,12 @@ pub enum Fault {
     BrokenChainedRead,
     /// Chained reads return wrong bytes from byte `from` of each chain on (each one inverted).
     BrokenChain { from: u32 },
+    /// In a chained read the first block behind each address that is a multiple of `size` is wrong (each byte
+    /// inverted), but for the block that the chain begins with.
+    ChainBorder { size: u32 },
+    /// Each answer to this opcode has the bits of `set` set and those of `clear` clear in its first four bytes:
+    /// RDSR (0x05) has its status in the upper 8.
+    AnswerBits { opcode: u8, set: u32, clear: u32 },
     /// What this transport reads has its bytes in the other order, and what it writes as well.
     SwappedBytes { by: BarAccess },
     /// What this transport reads from register `at` has the bits of `flip` inverted.
@@ -181,6 +187,10 @@ pub(super) struct Defects {
     answers: Vec<(BarAccess, u32, u32)>,
     /// [`Fault::BrokenChain`]: bytes of a chain that are right.
     pub(super) chain: Option<u32>,
+    /// [`Fault::ChainBorder`].
+    pub(super) border: Option<u32>,
+    /// [`Fault::AnswerBits`].
+    bits: Vec<(u8, u32, u32)>,
     /// [`Fault::MovingFlash`].
     pub(super) moving: Option<(u32, u64)>,
     /// [`Fault::ShowsVersion`].
@@ -204,6 +214,8 @@ impl Defects {
             Fault::OtherAnswer { by, at, flip } => self.answers.push((*by, *at, *flip)),
             Fault::BrokenChainedRead => self.chain = Some(16),
             Fault::BrokenChain { from } => self.chain = Some(*from),
+            Fault::ChainBorder { size } => self.border = Some((*size).max(16)),
+            Fault::AnswerBits { opcode, set, clear } => self.bits.push((*opcode, *set, *clear)),
             Fault::MovingFlash { at, every } => self.moving = Some((*at, (*every).max(1))),
             Fault::ShowsVersion { fw_version } => self.version = Some(*fw_version),
             Fault::ResetKeeps => self.reset_keeps = true,
@@ -217,6 +229,12 @@ impl Defects {
 
     pub(super) fn sticks(&self, number: u8) -> bool {
         self.sticky == Some(number)
+    }
+
+    /// What the chip answers to this opcode instead of `word`.
+    pub(super) fn chip_answer(&self, opcode: u8, word: u32) -> u32 {
+        let of = self.bits.iter().filter(|(to, ..)| *to == opcode);
+        of.fold(word, |word, (_, set, clear)| (word | set) & !clear)
     }
 
     /// What reaches the driver of a register's value.

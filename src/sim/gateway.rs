@@ -216,7 +216,11 @@ impl CardState {
         }
         let before = if chained { self.gateway.chain } else { 0 };
         self.gateway.chain = before.saturating_add(len as u32);
-        if continued && self.armed.defects.chain.is_some_and(|right| before >= right) {
+        let wrong = self.armed.defects.chain.is_some_and(|right| before >= right)
+            || start
+                .zip(self.armed.defects.border)
+                .is_some_and(|(at, size)| at.is_multiple_of(size));
+        if continued && wrong {
             bytes.iter_mut().for_each(|b| *b = !*b);
         }
         let covers = start.map_or(0..0, |at| at..at + len as u32);
@@ -234,6 +238,10 @@ impl CardState {
             self.armed.spoils_answer(self.reads, opcode) ^ self.spoils_id(opcode)
         });
         bytes.iter_mut().zip(flip.to_be_bytes()).for_each(|(byte, flip)| *byte ^= flip);
+        if let (Some(opcode), Some(first)) = (opcode, bytes.first_chunk_mut()) {
+            *first =
+                self.armed.defects.chip_answer(opcode, u32::from_be_bytes(*first)).to_be_bytes();
+        }
         // Only the transferred bytes change (docs/hardware.md#requirements-for-an-emulator item 7).
         let mut data = self.gateway.data;
         data[..delivered].copy_from_slice(&bytes[..delivered]);

@@ -88,9 +88,14 @@ impl CardState {
         }
     }
 
-    /// The node GUID of the running image as a serial number.
+    /// The node GUID of the running image as a serial number; where it is blank, the GUID that Mellanox makes
+    /// of the first MAC (INFERRED for blank GUIDs).
     pub(super) fn running_serial(&self) -> Option<String> {
-        let node = self.named().guids.first()?.0;
-        (node != 0 && node != u64::MAX).then(|| format!("{node:016x}"))
+        let named = self.named();
+        let mac = named.macs.first().map(|mac| mac.0).filter(|mac| Mac(*mac).is_valid());
+        let of_mac = mac.map(|mac| mac >> 24 << 40 | 0x0300 << 24 | mac & 0xff_ffff);
+        let node = named.guids.first().map(|guid| guid.0);
+        let node = node.filter(|node| *node != 0 && *node != u64::MAX).or(of_mac)?;
+        Some(format!("{node:016x}"))
     }
 }

@@ -424,6 +424,13 @@ impl CardState {
         }
     }
 
+    /// [`CardState::pci_reset`] by a kernel that restores configuration space.
+    pub(super) fn function_reset(&mut self) {
+        let before = self.config.clone();
+        self.pci_reset();
+        self.config = before;
+    }
+
     /// Configuration registers to their defaults, or to those that the host restores.
     pub(super) fn reset_config(&mut self) {
         self.config = if self.host_restores_config {

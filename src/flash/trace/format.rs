@@ -63,6 +63,9 @@ pub enum TraceOp {
     /// The transport was asked whether the card is back after a reset.
     #[serde(rename = "back")]
     Back,
+    /// The PCI function was reset.
+    #[serde(rename = "reset")]
+    Reset,
 }
 
 /// The value of an access, as a trace holds it.
@@ -236,6 +239,7 @@ impl TraceOp {
             Self::Write => "w",
             Self::PciId => "id",
             Self::Back => "back",
+            Self::Reset => "reset",
         }
     }
 }
@@ -247,6 +251,7 @@ impl std::fmt::Display for TraceOp {
             Self::Write => "write",
             Self::PciId => "read of the PCI device id",
             Self::Back => "question for the card after a reset",
+            Self::Reset => "reset of the PCI function",
         })
     }
 }

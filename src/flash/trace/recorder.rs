@@ -374,6 +374,18 @@ impl CrSpace for TracedSpace {
         answer
     }
 
+    fn reset_function(&mut self) -> Option<Result<(), CrError>> {
+        let answer = self.inner.reset_function();
+        let value = match &answer {
+            Some(Ok(())) => TraceValue::Clear(1),
+            Some(Err(_)) => TraceValue::Failed,
+            None => TraceValue::Absent,
+        };
+        let by = self.inner.transport();
+        self.recorder.0.borrow_mut().access(by, TraceOp::Reset, 0, value);
+        answer
+    }
+
     fn since_reset(&self) -> Duration {
         self.inner.since_reset()
     }

@@ -410,6 +410,17 @@ impl CrSpace for ReplayedCard {
         Ok(self.0.borrow_mut().ask(TraceOp::Back, 0)? != 0)
     }
 
+    fn reset_function(&mut self) -> Option<Result<(), CrError>> {
+        let mut player = self.0.borrow_mut();
+        match player.ahead.first() {
+            Some(next) if (next.op, next.value) == (TraceOp::Reset, TraceValue::Absent) => {
+                player.pass(next);
+                None
+            }
+            _ => Some(player.ask(TraceOp::Reset, 0).map(drop)),
+        }
+    }
+
     fn since_reset(&self) -> Duration {
         self.0.borrow().since_reset
     }

@@ -35,6 +35,14 @@ pub(super) fn open_node(path: &Path) -> io::Result<File> {
 }
 
 impl VfioSession {
+    /// `VFIO_DEVICE_RESET`: the reset that opening the device does (drivers/vfio/pci/vfio_pci_core.c). Whether
+    /// it arrives shows on the card. `None` for a device that is closed.
+    pub(super) fn reset(&self) -> Option<()> {
+        let (device, _) = self.open.as_ref()?;
+        device.reset();
+        Some(())
+    }
+
     /// Closes device, container and group; mapping and duplicates of the device file are closed
     /// already. Returns once the group can be opened again, so that unbinding does not block.
     pub(super) fn close(mut self) -> Result<(), VfioError> {

@@ -334,6 +334,11 @@ impl CrSpace for Space {
         self.with(Reg::SoftwareReset.offset().0, Open::back_after_reset)
     }
 
+    fn reset_function(&mut self) -> Option<Result<(), CrError>> {
+        let mut open = self.0.borrow_mut();
+        Some(Ok(open.as_mut()?.session.as_ref()?.reset()?))
+    }
+
     fn since_reset(&self) -> Duration {
         let open = self.0.borrow();
         open.as_ref().map_or(Duration::ZERO, |open| open.opening.now())

@@ -15,6 +15,8 @@ const PASSES: u32 = 4;
 const SLOW: Duration = Duration::from_millis(1);
 /// Bytes of a block.
 const BLOCK: usize = 16;
+/// WIP and WEL of the status: firmware that stores a setting moves them.
+const MOVING: u8 = 3;
 
 /// What the last reading of the whole flash brought.
 #[derive(Default)]
@@ -24,13 +26,17 @@ pub(in crate::job) struct FlashReading {
     pub(in crate::job) wavering: Vec<Range<u32>>,
 }
 
-/// RDID so many times, as many reads, the status.
+/// RDID so many times and as many reads; RDSR so many times.
 pub(in crate::job) fn gateway(
     locked: &mut Locked<'_>,
-    times: u32,
+    (times, statuses): (u32, u32),
 ) -> Result<StageFinding, JobError> {
     let chip = locked.chip().clone();
-    let figures = locked.measure(times)?;
+    let figures = locked.measure((times, statuses))?;
+    let steady: BTreeSet<u8> = figures.statuses.iter().map(|status| status & !MOVING).collect();
+    let shown: Vec<String> =
+        figures.statuses.iter().map(|status| format!("{status:#04x}")).collect();
+    let shown = shown.join(" ");
     let others: Vec<String> = figures
         .ids
         .iter()
@@ -44,6 +50,8 @@ pub(in crate::job) fn gateway(
             chip.jedec,
             others.join(", ")
         ))
+    } else if steady.len() > 1 {
+        StageFinding::contradicted(format!("the status reads differently: {shown}"))
     } else if figures.read_time > SLOW {
         StageFinding::unknown(format!(
             "{} answers the same {times} times, slowly: card or host is busy",
@@ -57,7 +65,7 @@ pub(in crate::job) fn gateway(
     };
     let finding = finding
         .with("jedec", format!("{:06x}", chip.jedec))
-        .with("status", format!("{:#04x}", figures.status))
+        .with("status", shown)
         .with("rdid_us", us(figures.id_time))
         .with("read_us", us(figures.read_time));
     Ok(match figures.spi_clock() {

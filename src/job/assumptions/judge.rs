@@ -10,8 +10,8 @@ use crate::job::stage::{StageId, StageRecord, StageResult};
 use crate::job::{Device, JobError};
 use crate::plan::{CardSnapshot, Check, Plan};
 
-/// RDID and reads of the quick stages.
-const TIMES: u32 = 16;
+/// RDID and reads of the quick stages, and RDSR.
+const TIMES: (u32, u32) = (16, 1);
 
 /// Stages without which nothing is written. The others have a conservative way: chained reads are single
 /// reads, a reset is the next power-on, and what the flash holds is judged by the plan.

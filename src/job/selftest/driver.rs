@@ -40,7 +40,8 @@ impl DriverFacts {
         let kernel = host.kernel_release();
         if let CardSelector::Sim(path) = selector {
             let serial = SimCard::open(path)?.serial();
-            return Ok(Self { serial, kernel, ..Self::default() });
+            let vpd_serial = Some(SimCard::VPD_SERIAL.to_owned());
+            return Ok(Self { serial, vpd_serial, kernel, ..Self::default() });
         }
         let card = selector.find(host)?;
         Ok(Self { kernel, ..Self::of(&card, host) })
@@ -66,9 +67,14 @@ impl DriverFacts {
         }
     }
 
-    /// Whether this is a serial number of the card.
-    pub(super) fn has_serial(&self, named: &str) -> bool {
-        [&self.serial, &self.vpd_serial].into_iter().flatten().any(|serial| serial == named)
+    /// What the owner may name the card by: its serial numbers, without one the MACs of its ports.
+    pub(super) fn names(&self) -> Vec<&str> {
+        let serials = [&self.vpd_serial, &self.serial];
+        let serials: Vec<&str> = serials.into_iter().flatten().map(String::as_str).collect();
+        match serials.is_empty() {
+            true => self.macs.iter().map(String::as_str).collect(),
+            false => serials,
+        }
     }
 
     pub(super) fn finding(&self) -> StageFinding {

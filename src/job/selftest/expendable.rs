@@ -38,14 +38,16 @@ pub struct Expendable<'a> {
 impl Expendable<'_> {
     /// Refuses another card than the one that was named; before the card is opened.
     pub fn check(&self, driver: &DriverFacts) -> Result<(), JobError> {
-        if driver.has_serial(self.serial) {
+        let names = driver.names();
+        if names.contains(&self.serial) {
             return Ok(());
         }
-        let serials = [&driver.vpd_serial, &driver.serial];
-        let serials: Vec<&str> = serials.into_iter().flatten().map(String::as_str).collect();
         Err(JobError::OtherSerial {
             named: self.serial.to_owned(),
-            found: if serials.is_empty() { "none".to_owned() } else { serials.join(", ") },
+            found: match names.is_empty() {
+                true => "none, and no driver shows a MAC: bind its driver first".to_owned(),
+                false => names.join(", "),
+            },
         })
     }
 }

@@ -7,6 +7,7 @@
 mod contents;
 mod driver;
 mod expendable;
+mod kernel;
 mod outcome;
 mod reset;
 
@@ -14,6 +15,7 @@ pub use driver::DriverFacts;
 pub use expendable::Expendable;
 pub use outcome::SelftestOutcome;
 
+use self::kernel::KernelMessages;
 use super::assumptions::{Stages, as_finding, confirmed, flash, is_usable, registers};
 use super::proofs::BoardKey;
 use super::session::{CardFacts, psid_of};
@@ -25,8 +27,8 @@ use crate::flash::{ChainVerdict, Events};
 use crate::host::{KernelLog, PciCard};
 use crate::plan::CardSnapshot;
 
-/// RDID and reads of the stage `gateway`.
-const TIMES: u32 = 100;
+/// RDID and reads of the stage `gateway`, and RDSR.
+const TIMES: (u32, u32) = (100, 100);
 /// Lengths of the chains that are tested, with their stages.
 const CHAINS: [(StageId, u32); 3] =
     [(StageId::Chains64, 64), (StageId::Chains256, 256), (StageId::Chains4096, 4096)];
@@ -61,12 +63,16 @@ pub fn selftest(
     let outcome = known.insert(SelftestOutcome::of(Some(facts.without_flash()), driver));
     let mut stages = Stages::default();
     let mut read = FlashRead::default();
-    let ended = run(device, &facts, &outcome.driver, request, &mut read, &mut stages, events);
+    let mut kernel = KernelMessages::of(log);
+    let ended = {
+        let seen = (&mut read, &mut kernel);
+        run(device, &facts, &outcome.driver, request, seen, &mut stages, events)
+    };
     let ended = ended.and_then(|()| match request.expendable {
         Some(consent) => expendable::run(device, &facts, consent, outcome, &mut stages, events),
         None => Ok(()),
     });
-    let ended = ended.and_then(|()| restored(device, &outcome.driver, log, &mut stages, events));
+    let ended = ended.and_then(|()| restored(device, &outcome.driver, kernel, &mut stages, events));
     if ended.is_ok() || stages.contradiction().is_some() {
         outcome.record = keep(&facts, &read, &stages);
     }
@@ -104,7 +110,7 @@ fn run(
     facts: &CardFacts,
     driver: &DriverFacts,
     request: SelftestRequest<'_>,
-    read: &mut FlashRead,
+    (read, kernel): (&mut FlashRead, &mut KernelMessages),
     stages: &mut Stages,
     events: &mut dyn Events,
 ) -> Result<(), JobError> {
@@ -173,7 +179,7 @@ fn run(
         })?;
     }
     if request.reset {
-        stages.run(Reset, &[Images], events, &mut |_| reset::reset(device, facts, card))?;
+        stages.run(Reset, &[Images], events, &mut |_| reset::reset(device, facts, card, kernel))?;
     }
     Ok(())
 }
@@ -192,7 +198,7 @@ fn needs_of_registers(usable: bool) -> &'static [StageId] {
 fn restored(
     device: &mut Device,
     driver: &DriverFacts,
-    log: Option<KernelLog>,
+    kernel: KernelMessages,
     stages: &mut Stages,
     events: &mut dyn Events,
 ) -> Result<(), JobError> {
@@ -218,7 +224,7 @@ fn restored(
         return Err(error);
     }
     let now = device.borrowed.as_ref().map(|borrowed| borrowed.card());
-    let lines = log.zip(now.as_ref()).map(|(mut log, card)| log.lines(card.bdf));
+    let lines = kernel.all(device);
     let other = |card: &PciCard| card.driver != driver.driver;
     let finding = if !taken.is_empty() {
         StageFinding::contradicted(format!("semaphores {} stay taken", taken.join(", ")))
@@ -227,7 +233,6 @@ fn restored(
     } else {
         StageFinding::proved("card and host are as before")
     };
-    let lines = lines.unwrap_or_default();
     let finding = finding.with("kernel_messages", lines.len() as u64);
     let finding = lines.into_iter().fold(finding, |finding, line| finding.with("kernel", line));
     stages.add(StageId::Restored, finding, events);

@@ -1,6 +1,8 @@
 //! Stages that need consent: commands to the running firmware, and a reset.
 
-use crate::card::{Card, ToolsError};
+use super::kernel::KernelMessages;
+use crate::card::{BootStep, Card, ToolsError};
+use crate::host::Borrowed;
 use crate::image::Version;
 use crate::job::activate::may_reset;
 use crate::job::session::{CardFacts, version};
@@ -26,11 +28,12 @@ pub(super) fn tools_interface(card: &mut Card) -> Result<StageFinding, JobError>
     Ok(finding.with("answer_us", us))
 }
 
-/// A software reset: does it arrive, and does it load the firmware from the flash.
+/// VFIO's reset and a software reset: do they arrive, and does the second one load the firmware from the flash.
 pub(super) fn reset(
     device: &mut Device,
     facts: &CardFacts,
     card: &CardSnapshot,
+    kernel: &mut KernelMessages,
 ) -> Result<StageFinding, JobError> {
     if facts.recovery {
         return Ok(StageFinding::unknown("a card in recovery mode is not reset"));
@@ -43,22 +46,75 @@ pub(super) fn reset(
     if let Err(error) = may_reset(device) {
         return Ok(StageFinding::unknown(error.to_string()));
     }
+    // What the kernel reported before is about other stages.
+    kernel.new_lines(device);
+    let config = configuration(device);
     let clock = device.card.clock();
+    let since = |start| clock.now().saturating_sub(start).as_millis() as u64;
+    // The chip is idle, and nothing is sent to it before the reset.
+    drop(device.lock()?);
+    let start = clock.now();
+    let by_vfio = device.card.hold_flash()?.function_reset()?;
+    let vfio_ms = since(start);
+    let vfio_curve = device.card.boot_curve().to_vec();
+    let vfio_config = configuration(device);
+    let before = device.card.running_version()?.map(version);
+
     let start = clock.now();
     let seen = device.lock()?.software_reset()?;
-    let ms = clock.now().saturating_sub(start).as_millis() as u64;
+    let ms = since(start);
     let after = device.card.running_version()?.map(version);
     let curve = device.card.boot_curve();
-    let booted = curve.len() > 1;
-    let finding = judge(facts.running, after, seen, booted, card);
-    let finding = finding.with("ready_ms", ms);
-    let finding = curve.iter().fold(finding, |finding, step| {
-        finding.with("seen", format!("{} ms: {}", step.ms, step.seen))
-    });
-    Ok(match after {
-        Some(version) => finding.with("running", version.to_string()),
-        None => finding,
-    })
+    let mut finding = judge(before, after, seen, curve.len() > 1, card);
+    let what = match by_vfio {
+        None => "there is none",
+        Some(true) => "restarts the chip",
+        Some(false) if vfio_curve.len() > 1 => "restarts the chip, whose semaphore 63 stays taken",
+        Some(false) => "does not restart the chip",
+    };
+    finding = finding.with("vfio_reset", what.to_owned()).with("vfio_ready_ms", vfio_ms);
+    finding = with_curve(finding, "vfio_seen", &vfio_curve);
+    finding = with_changes(finding, "vfio_config", &config, &vfio_config);
+    finding = with_curve(finding.with("ready_ms", ms), "seen", curve);
+    finding = with_changes(finding, "config", &config, &configuration(device));
+    if let Some(version) = after {
+        finding = finding.with("running", version.to_string());
+    }
+    let lines = kernel.new_lines(device);
+    finding = finding.with("kernel_messages", lines.len() as u64);
+    Ok(lines.into_iter().fold(finding, |finding, line| finding.with("kernel", line)))
+}
+
+fn with_curve(finding: StageFinding, name: &str, curve: &[BootStep]) -> StageFinding {
+    let step = |finding: StageFinding, step: &BootStep| {
+        finding.with(name, format!("{} ms: {}", step.ms, step.seen))
+    };
+    curve.iter().fold(finding, step)
+}
+
+/// Dwords of configuration space by offset; empty for a simulated card.
+fn configuration(device: &Device) -> Vec<(u16, u32)> {
+    device.borrowed.as_ref().map(Borrowed::configuration).unwrap_or_default()
+}
+
+/// What of configuration space is another value than before the first reset.
+fn with_changes(
+    finding: StageFinding,
+    name: &str,
+    before: &[(u16, u32)],
+    after: &[(u16, u32)],
+) -> StageFinding {
+    if before.is_empty() || before.len() != after.len() {
+        return finding.with(name, "not known".to_owned());
+    }
+    let others = before.iter().zip(after).filter(|(before, after)| before != after);
+    let list: Vec<String> = others
+        .map(|((at, before), (_, after))| format!("{at:#04x}: {before:08x} then {after:08x}"))
+        .collect();
+    match list.is_empty() {
+        true => finding.with(name, "as before".to_owned()),
+        false => list.into_iter().fold(finding, |finding, change| finding.with(name, change)),
+    }
 }
 
 fn judge(

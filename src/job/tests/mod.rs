@@ -14,5 +14,8 @@ mod refusals;
 mod repairs;
 mod sectors;
 mod selftest;
+mod selftest_cards;
+mod selftest_stops;
 mod settings;
 mod stops;
+mod traces;

@@ -2,14 +2,14 @@
 
 use super::bench::*;
 use crate::card::BarAccess;
-use crate::flash::{Event, Events};
+use crate::flash::Events;
 use crate::image::{Half, Recipe, Version};
 use crate::job::proofs::ProofStore;
 use crate::job::*;
 use crate::plan::{BurnOptions, CheckId};
 use crate::sim::{CardSpec, Fault, SimCard};
 
-const SERIAL: &str = "00-02";
+pub(super) const SERIAL: &str = "00-02";
 
 /// The card, opened, with a place for its record.
 pub(super) fn kept(bench: &Bench, card: &SimCard) -> Device {
@@ -18,11 +18,11 @@ pub(super) fn kept(bench: &Bench, card: &SimCard) -> Device {
     device
 }
 
-fn facts() -> DriverFacts {
+pub(super) fn facts() -> DriverFacts {
     DriverFacts { serial: Some(SERIAL.into()), ..DriverFacts::default() }
 }
 
-fn tested_as(
+pub(super) fn tested_as(
     bench: &Bench,
     card: &SimCard,
     request: SelftestRequest<'_>,
@@ -32,16 +32,16 @@ fn tested_as(
     selftest(&mut device, facts(), request, None, events, &mut None)
 }
 
-fn tested(bench: &Bench, card: &SimCard) -> SelftestOutcome {
+pub(super) fn tested(bench: &Bench, card: &SimCard) -> SelftestOutcome {
     tested_as(bench, card, SelftestRequest::default(), &mut ()).unwrap()
 }
 
 #[track_caller]
-fn result(outcome: &SelftestOutcome, id: StageId) -> StageResult {
+pub(super) fn result(outcome: &SelftestOutcome, id: StageId) -> StageResult {
     outcome.stages.iter().find(|stage| stage.id == id).unwrap().result
 }
 
-fn burn(bench: &Bench, card: &SimCard) -> Result<WriteOutcome, JobError> {
+pub(super) fn burn(bench: &Bench, card: &SimCard) -> Result<WriteOutcome, JobError> {
     let image = bench.image(&pro("2.42.5000"));
     let mut device = kept(bench, card);
     bench.write(&mut device, &WriteRequest::Burn(&image, &BurnOptions::default()))
@@ -274,48 +274,6 @@ fn a_card_in_recovery_mode_runs_what_it_can() {
     }
     assert!(!outcome.contradicted);
     clean(&card);
-}
-
-/// Requests a stop once this stage is done.
-struct StopAfter(StageId, bool);
-
-impl Events for StopAfter {
-    fn emit(&mut self, event: Event) {
-        let name = format!("{}: ", self.0.name());
-        self.1 |= matches!(event, Event::Note { text } if text.starts_with(&name));
-    }
-
-    fn stop_requested(&self) -> bool {
-        self.1
-    }
-}
-
-#[test]
-fn an_interruption_after_any_stage_leaves_the_card_as_it_was() {
-    let original = pro_card(Half::Even);
-    let whole = Bench::new();
-    let expendable = Expendable { serial: SERIAL, backup_dir: &whole.backups() };
-    let request =
-        SelftestRequest { tools_interface: true, reset: false, expendable: Some(expendable) };
-    let stages = tested_as(&whole, &original.fork(), request, &mut ()).unwrap().stages;
-    let before = original.flash();
-    let mut interrupted = 0;
-    for stage in &stages {
-        if matches!(stage.id, StageId::BurnAgain | StageId::Restored) {
-            continue;
-        }
-        let bench = Bench::new();
-        let expendable = Expendable { serial: SERIAL, backup_dir: &bench.backups() };
-        let request = SelftestRequest { expendable: Some(expendable), ..request };
-        let card = original.fork();
-        let mut events = StopAfter(stage.id, false);
-        let error = tested_as(&bench, &card, request, &mut events).unwrap_err();
-        assert_eq!(error.outcome().exit, Exit::Interrupted, "{:?}: {error}", stage.id);
-        assert!(card.flash() == before, "{:?}", stage.id);
-        clean(&card);
-        interrupted += 1;
-    }
-    assert!(interrupted > 15, "{interrupted}");
 }
 
 #[test]

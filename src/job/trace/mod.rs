@@ -5,6 +5,9 @@ mod replay;
 mod show;
 mod structure;
 
+#[cfg(test)]
+pub(super) use structure::structure;
+
 pub use file::{FinishedTrace, TraceFile, cut, read_trace};
 pub use replay::{ReplayedResult, TraceDiffOutcome, TraceReplayOutcome, trace_diff, trace_replay};
 pub use show::{RegisterCount, TraceLine, TraceShowOutcome, trace_show};

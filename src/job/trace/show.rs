@@ -59,7 +59,7 @@ pub fn trace_show(path: &Path, trace: &Trace, lines: bool) -> TraceShowOutcome {
         match access.op {
             TraceOp::Read => count.0 += 1,
             TraceOp::Write => count.1 += 1,
-            TraceOp::PciId | TraceOp::Back => {}
+            TraceOp::PciId | TraceOp::Back | TraceOp::Reset => {}
         }
     }
     let first = trace.records.first().map_or(0, TraceRecord::time);

@@ -47,7 +47,7 @@ const INI: &str = "[PS_INFO]\nName = xxxx\nDescription = xxxx\n";
 const TEXT: u32 = u32::from_be_bytes(*b"xxxx");
 
 /// StandIns by flash address that stand for those of the flash as it was read.
-pub(super) fn structure(seen: &SeenFlash) -> BTreeMap<u32, u32> {
+pub(in crate::job) fn structure(seen: &SeenFlash) -> BTreeMap<u32, u32> {
     let mut real = flash_of(seen, |_, word| word);
     let mut shown =
         flash_of(seen, |number, word| if number == 0 { word } else { stand_in(number) });

@@ -103,7 +103,7 @@ pub(super) fn vpd(spec: &CardSpec) -> Vec<u8> {
     let name = format!("{chip} simulated {}", spec.board);
     let mut out = vec![0x82, name.len() as u8, 0];
     out.extend_from_slice(name.as_bytes());
-    let serial = "SIM0000000001";
+    let serial = SimCard::VPD_SERIAL;
     let mut fields = Vec::new();
     for (key, value) in [("PN", spec.board.as_str()), ("SN", serial)] {
         fields.extend_from_slice(key.as_bytes());
