@@ -83,6 +83,8 @@ struct CaseResult {
     class: String,
     name: String,
     time: Duration,
+    /// Processor time of the guest and its cards; with the boot, where it was booted for this scenario.
+    cpu_time: Duration,
     status: CaseStatus,
     /// The commands run and their output.
     output: String,
@@ -136,6 +138,7 @@ impl Results {
             class,
             name: scenario.name.to_owned(),
             time: Duration::ZERO,
+            cpu_time: Duration::ZERO,
             status,
             output: String::new(),
         });
@@ -264,6 +267,7 @@ fn run_in_guest<'a>(
     for scenario in chosen {
         let started = Instant::now();
         let class = lab_class(scenario);
+        let boots = running.is_none();
         let booted = match running.take() {
             Some(host) => Ok(host),
             None => LabHost::start(provisions, guest, core),
@@ -277,7 +281,9 @@ fn run_in_guest<'a>(
                 continue;
             }
         };
-        let case = run_one(scenario, class, &mut host, started);
+        let earlier = if boots { Duration::ZERO } else { host.cpu_time() };
+        let mut case = run_one(scenario, class, &mut host, started);
+        case.cpu_time = host.cpu_time().saturating_sub(earlier);
         let _ = write_log(&provisions.dir, &case);
         if !matches!(case.status, CaseStatus::Failed(_)) {
             running = Some(host);
@@ -296,8 +302,11 @@ fn write_log(dir: &Path, case: &CaseResult) -> std::io::Result<()> {
         CaseStatus::Passed => format!("passed\n{}", case.output),
         CaseStatus::Skipped(why) => format!("skipped: {why}\n{}", case.output),
     };
-    let seconds = case.time.as_secs_f64();
-    std::fs::write(logs.join(file), format!("{seconds:.1} s, {text}"))
+    let (time, cpu_time) = (case.time.as_secs_f64(), case.cpu_time.as_secs_f64());
+    std::fs::write(
+        logs.join(file),
+        format!("{time:.1} s, {cpu_time:.1} s of the processor, {text}"),
+    )
 }
 
 /// Runs one scenario; a panic is a failure of it.
@@ -320,7 +329,14 @@ fn run_one(
             last_lines(&host.console(), 15)
         ))
     });
-    CaseResult { class, name: scenario.name.to_owned(), time: started.elapsed(), status, output }
+    CaseResult {
+        class,
+        name: scenario.name.to_owned(),
+        time: started.elapsed(),
+        cpu_time: Duration::ZERO,
+        status,
+        output,
+    }
 }
 
 fn last_lines(text: &str, count: usize) -> String {
@@ -397,6 +413,7 @@ mod tests {
             class: "lab::plain".into(),
             name: name.into(),
             time: Duration::from_millis(1500),
+            cpu_time: Duration::ZERO,
             status,
             output: output.into(),
         }

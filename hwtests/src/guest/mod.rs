@@ -26,6 +26,19 @@ const GRACE: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub struct OwnedChild(pub Child);
 
+impl OwnedChild {
+    /// Processor time that it has used so far.
+    pub fn cpu_time(&self) -> Duration {
+        // The fields after the name, which may have blanks: utime and stime are the 14th and 15th (proc(5)), in
+        // hundredths of a second on x86.
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap_or_default();
+        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+        let ticks =
+            fields.split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<u64>().ok());
+        Duration::from_millis(ticks.sum::<u64>() * 10)
+    }
+}
+
 impl Drop for OwnedChild {
     fn drop(&mut self) {
         let _ = self.0.kill();
@@ -37,7 +50,7 @@ impl Drop for OwnedChild {
 #[derive(Debug)]
 pub struct Guest {
     dir: PathBuf,
-    _qemu: OwnedChild,
+    qemu: OwnedChild,
     agent: Agent,
     hung: bool,
 }
@@ -68,7 +81,7 @@ impl Guest {
         let mut qemu = OwnedChild(command.spawn().context("starting QEMU")?);
         let agent = connect(&mut qemu.0, dir)?;
         let _ = fs::remove_file(&initrd);
-        Ok(Guest { dir: dir.to_owned(), _qemu: qemu, agent, hung: false })
+        Ok(Guest { dir: dir.to_owned(), qemu, agent, hung: false })
     }
 
     /// Runs a shell command, killed after `limit`. A guest that does not answer is not used again.
@@ -86,6 +99,11 @@ impl Guest {
     /// A second port, on which a waiting command of the guest reads a line at the right moment.
     pub fn when(&self) -> Result<UnixStream> {
         UnixStream::connect(self.dir.join("when")).context("the guest's second port")
+    }
+
+    /// Processor time of QEMU since the start of this boot.
+    pub fn cpu_time(&self) -> Duration {
+        self.qemu.cpu_time()
     }
 
     /// The kernel's console since the start of this boot.

@@ -138,6 +138,11 @@ impl TestHost for LabHost {
         self.guest.console()
     }
 
+    fn cpu_time(&self) -> Duration {
+        let servers = self.servers.iter().map(CardServer::cpu_time);
+        self.guest.cpu_time() + servers.sum::<Duration>()
+    }
+
     fn transcript(&mut self) -> &mut Transcript {
         &mut self.transcript
     }

@@ -64,6 +64,12 @@ pub trait TestHost {
     /// The kernel's messages since boot, without using the agent.
     fn console(&self) -> String;
 
+    /// Processor time that an emulated host and its cards have used so far: unlike the time on the clock, it does not
+    /// depend on what else the machine does.
+    fn cpu_time(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// The commands run so far and their output.
     fn transcript(&mut self) -> &mut Transcript;
 }

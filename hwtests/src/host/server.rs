@@ -74,6 +74,11 @@ impl CardServer {
         Ok(card)
     }
 
+    /// Processor time that the server has used so far.
+    pub fn cpu_time(&self) -> Duration {
+        self.server.cpu_time()
+    }
+
     /// The socket for QEMU.
     pub fn socket(&self) -> &Path {
         &self.socket
