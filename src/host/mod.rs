@@ -68,7 +68,9 @@ pub use kernel_log::KernelLog;
 pub use kvm::kvm_findings;
 #[cfg(test)]
 pub(crate) use lease::tests::bench::BorrowedBench;
-pub use lease::{HELPER_COMMAND, Lease, LeaseError, Mark, Pending, write_attribute};
+pub use lease::{
+    Droppable, ForgetChoice, HELPER_COMMAND, Lease, LeaseError, Mark, Pending, write_attribute,
+};
 pub use lockdown::Lockdown;
 pub use netdev::{DriverInfo, driver_info};
 pub use other::OtherDevice;

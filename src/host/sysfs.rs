@@ -47,6 +47,21 @@ impl Host {
         text(self.path("proc/sys/kernel/osrelease")).unwrap_or_default()
     }
 
+    /// Whether this is a container, which shares the kernel of its host and has no modules: by the files that systemd,
+    /// Docker and Podman make, and `container` in the environment of process 1, as of LXC (systemd,
+    /// src/basic/virt.c, `detect_container`).
+    pub(super) fn is_container(&self) -> bool {
+        let marked = [
+            "run/systemd/container",
+            "run/host/container-manager",
+            ".dockerenv",
+            "run/.containerenv",
+        ];
+        let first = fs::read(self.path("proc/1/environ")).unwrap_or_default();
+        marked.iter().any(|file| self.path(file).exists())
+            || first.split(|byte| *byte == 0).any(|word| word.starts_with(b"container="))
+    }
+
     /// This machine.
     pub fn system() -> Self {
         Self::at("/")

@@ -8,8 +8,8 @@ use super::{Device, HostReport, JobError};
 use crate::card::{Semaphore, SemaphoreState, Staleness, WATCH};
 use crate::flash::{Event, Events};
 use crate::host::{
-    Bdf, BorrowOptions, Borrowed, Ending, Host, HostError, Lease, LeaseError, Mark, Pending,
-    VfioError, give_back,
+    Bdf, BorrowOptions, Borrowed, Droppable, Ending, ForgetChoice, Host, HostError, Lease,
+    LeaseError, Mark, Pending, VfioError, give_back,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -44,22 +44,28 @@ pub struct HostForgetOutcome {
     #[serde(serialize_with = "crate::escape::serialize_paths")]
     #[schemars(with = "Vec<String>")]
     pub dropped: Vec<PathBuf>,
+    /// Journals of the card that is there. They stay while there is one of another card to drop.
+    #[serde(serialize_with = "crate::escape::serialize_paths")]
+    #[schemars(with = "Vec<String>")]
+    pub kept: Vec<PathBuf>,
 }
 
 pub fn host_status(host: &Host) -> Result<HostStatusOutcome, JobError> {
     Ok(HostStatusOutcome { pending: Lease::pending(host)?, aside: Lease::kept_aside(host)? })
 }
 
-/// Drops the journals of a card after `confirm`, which is given the files.
+/// Drops the journals of an address after `confirm`. That of the card that is there stays while there is another.
 pub fn host_forget(
     host: &Host,
     bdf: Bdf,
-    confirm: &mut dyn FnMut(&[PathBuf]) -> bool,
+    confirm: &mut dyn FnMut(&ForgetChoice) -> bool,
 ) -> Result<HostForgetOutcome, JobError> {
-    match Lease::forget_journals(host, bdf, confirm)? {
-        Some(dropped) => Ok(HostForgetOutcome { bdf, dropped }),
-        None => Err(JobError::Declined),
-    }
+    let Some(choice) = Lease::forget_journals(host, bdf, confirm)? else {
+        return Err(JobError::Declined);
+    };
+    let paths =
+        |journals: Vec<Droppable>| journals.into_iter().map(|journal| journal.path).collect();
+    Ok(HostForgetOutcome { bdf, dropped: paths(choice.dropped), kept: paths(choice.kept) })
 }
 
 /// Put the host back from the journals alone: free what a killed process left taken, see that the

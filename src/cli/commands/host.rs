@@ -5,7 +5,7 @@ use crate::cli::failure::Failure;
 use crate::cli::page::Page;
 use crate::cli::terminal::Out;
 use crate::escape;
-use crate::host::Borrowed;
+use crate::host::{Borrowed, Droppable};
 use crate::job::{self, CardSelector, Code, Exit, HostReport, JobError};
 
 pub(super) fn status(ctx: &mut Ctx<'_>) -> Ran {
@@ -43,23 +43,33 @@ pub(super) fn forget(ctx: &mut Ctx<'_>, card: &CardSelector, yes: bool) -> Ran {
     ctx.catch_signals();
     let host = ctx.host.clone();
     let bdf = card.address(&host).map_err(JobError::from)?;
-    let outcome = job::host_forget(&host, bdf, &mut |files| {
-        let files: Vec<String> = files.iter().map(escape::path).collect();
-        let question = format!(
+    let outcome = job::host_forget(&host, bdf, &mut |choice| {
+        let mut question = format!(
             "Drop {}? The host cannot be restored from a journal that is dropped.",
-            files.join(", ")
+            named(&choice.dropped)
         );
+        if !choice.kept.is_empty() {
+            question = format!("{} stays. {question}", named(&choice.kept));
+        }
         ctx.confirm(yes, &question)
     })?;
     let mut text = Page::default();
     for path in &outcome.dropped {
         text.line(format_args!("dropped {}", escape::path(path)));
     }
+    for path in &outcome.kept {
+        text.line(format_args!("kept {}: its card is there", escape::path(path)));
+    }
     let nothing = outcome.dropped.is_empty();
     if nothing {
         text.line(format_args!("{bdf} has no journal"));
     }
     ctx.unless(nothing, &text, &outcome)
+}
+
+fn named(journals: &[Droppable]) -> String {
+    let name = |journal: &Droppable| format!("{} ({})", escape::path(&journal.path), journal.about);
+    journals.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
 fn lines(text: &mut Page, report: &HostReport) {

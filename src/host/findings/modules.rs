@@ -74,6 +74,10 @@ pub(super) fn container(host: &Host) -> CheckResult {
                 "boot a kernel with CONFIG_VFIO_CONTAINER, or build with --features cdev",
             )
         }
+        Module::Loaded if host.is_container() => fault(
+            "no /dev/vfio/vfio in this container",
+            "give the container /dev/vfio, or run cx3flash on its host",
+        ),
         Module::Loaded => fault("no /dev/vfio/vfio", "modprobe vfio"),
     }
 }
@@ -82,8 +86,12 @@ fn missing(host: &Host, name: &str, option: &str) -> CheckResult {
     let release = host.kernel_release();
     let lists = ["lib/modules", "usr/lib/modules"].map(|dir| host.path(dir).join(&release));
     let gone = sysfs::is_name(&release) && !lists.iter().any(|dir| dir.exists());
+    let fix = if gone && host.is_container() {
+        format!(
+            "modprobe {name}   # on the host of this container; if that fails, there: cx3flash doctor"
+        )
     // Debian's and Ubuntu's cloud kernels lack drivers.
-    let fix = if release.contains("-cloud") {
+    } else if release.contains("-cloud") {
         "apt install linux-image-amd64 && reboot".to_owned()
     } else if gone {
         // As after an update of the kernel that removes the one that runs.

@@ -22,6 +22,7 @@ mod take;
 pub(super) mod tests;
 
 pub use error::LeaseError;
+pub use forget::{Droppable, ForgetChoice};
 pub use helper::{HELPER_COMMAND, write_attribute};
 pub use pending::Pending;
 pub use steps::{Lease, Mark};

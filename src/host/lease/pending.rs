@@ -1,6 +1,7 @@
 //! Cards that were borrowed and not given back.
 
 use super::error::one_of;
+use super::follow::NO_BOOT;
 use super::presence::Presence;
 use super::{Lease, LeaseError};
 use crate::host::journal::{self, HostStep, Journal, Marks};
@@ -20,8 +21,10 @@ pub struct Pending {
     /// The change that was about to be made last.
     pub step: Option<HostStep>,
     pub marks: Marks,
-    /// Written since the last reboot, so its bindings are still valid.
+    /// Written since the last reboot, and the card was not moved since: its bindings are still valid.
     pub this_boot: bool,
+    /// The card was moved within a boot, and its journal followed it: the bindings of the card are the kernel's.
+    pub followed: bool,
     /// Process that wrote it; it may still run.
     pub pid: Option<u32>,
     /// Why the journal cannot be used.
@@ -39,7 +42,7 @@ pub struct Pending {
 }
 
 impl Lease {
-    /// Every journal, usable or not.
+    /// Every journal, usable or not; those of this boot first.
     pub fn pending(host: &Host) -> Result<Vec<Pending>, LeaseError> {
         let boot = host.boot_id();
         let mut list = Vec::new();
@@ -51,6 +54,7 @@ impl Lease {
                 step: None,
                 marks: Marks::default(),
                 this_boot: false,
+                followed: false,
                 pid: None,
                 problem: None,
                 gone: false,
@@ -77,6 +81,7 @@ impl Lease {
                     pending.step = Some(record.step);
                     pending.marks = record.marks;
                     pending.this_boot = record.boot_id == boot;
+                    pending.followed = record.boot_id == NO_BOOT;
                     pending.pid = Some(record.pid);
                 }
                 Ok(None) => continue,
@@ -84,6 +89,8 @@ impl Lease {
             }
             list.push(pending);
         }
+        // Of two journals of a card the newer one decides: the other one finds the card restored.
+        list.sort_by_key(|pending| !pending.this_boot);
         Ok(list)
     }
 
@@ -115,7 +122,9 @@ impl fmt::Display for Pending {
                 None => "  flash written, not checked since",
             })?;
         }
-        if !self.this_boot {
+        if self.followed {
+            f.write_str("  from before the card was moved here")?;
+        } else if !self.this_boot {
             f.write_str("  from before the last boot")?;
         }
         if let Some(to) = self.moved_to {

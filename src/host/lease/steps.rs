@@ -46,6 +46,8 @@ pub struct Lease {
     pub(super) done: bool,
     /// Messages for the user that no error carries.
     pub(super) warnings: RefCell<Vec<String>>,
+    /// Modules whose loading has not ended in time. It is not waited for twice.
+    pub(super) unended: RefCell<Vec<String>>,
     /// Why the journal on the disk is not what it should be. The record here is.
     pub(super) complaint: Option<String>,
 }
@@ -219,10 +221,16 @@ impl Lease {
     }
 
     pub(super) fn load(&self, module: &str) -> Result<(), LeaseError> {
+        let doing = format!("loading the driver {module}");
+        if self.unended.borrow().iter().any(|unended| unended == module) {
+            let text = "modprobe had not ended in its time, and is not started again";
+            return Err(self.refused(&doing, io::Error::new(io::ErrorKind::TimedOut, text)));
+        }
         self.actions.modprobe(module).map_err(|source| match source.kind() {
             // It is not missing: its module is still being loaded.
             io::ErrorKind::TimedOut => {
-                self.refused(&format!("loading the driver {module}"), source)
+                self.unended.borrow_mut().push(module.to_owned());
+                self.refused(&doing, source)
             }
             _ => LeaseError::NoDriver { driver: module.to_owned(), source },
         })

@@ -61,6 +61,7 @@ impl Lease {
             record,
             done: false,
             warnings: RefCell::default(),
+            unended: RefCell::default(),
             complaint: None,
         };
         lease.follow()?;
@@ -89,6 +90,7 @@ impl Lease {
             rebooted: false,
             done: false,
             warnings: RefCell::default(),
+            unended: RefCell::default(),
             complaint: None,
         };
         lease.record.original.internal_err_reset = lease.original_error_reset();
@@ -251,6 +253,7 @@ impl Lease {
             record,
             done: false,
             warnings: RefCell::default(),
+            unended: RefCell::default(),
             complaint: None,
         }))
     }
@@ -335,7 +338,11 @@ fn first_record(host: &Host, card: &PciCard) -> io::Result<JournalRecord> {
     }
     let mut port_types = Vec::new();
     for port in 1..=2 {
-        port_types.extend(sysfs::try_text(dir.join(format!("mlx4_port{port}")))?);
+        // What is read of the second port alone must not pass for the first one's.
+        let Some(text) = sysfs::try_text(dir.join(format!("mlx4_port{port}")))? else {
+            break;
+        };
+        port_types.push(text);
     }
     // Not from `card`, in which an id that could not be read is 0.
     let ids = host.try_ids(card.bdf)?;

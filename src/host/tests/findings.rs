@@ -172,6 +172,28 @@ fn vfio_pci_loadable_built_in_missing() {
 }
 
 #[test]
+fn in_a_container_the_way_on_is_the_modules_of_its_host() {
+    for mark in ["/run/systemd/container", "/.dockerenv", "/run/.containerenv", "/proc/1/environ"] {
+        let fake = ready();
+        fake.remove("/sys/bus/pci/drivers/vfio-pci");
+        fake.remove("/sys/module/vfio_iommu_type1");
+        assert!(fault(&fake, "vfio_pci").1.contains("reboot"), "{mark}");
+        fake.write(mark, "PATH=/bin\0container=lxc\0");
+        for (check, module) in [("vfio_pci", "vfio-pci"), ("vfio_container", "vfio_iommu_type1")] {
+            let (_, fix) = fault(&fake, check);
+            assert!(fix.starts_with(&format!("modprobe {module} ")), "{mark}: {fix}");
+            assert!(fix.contains("host of this container") && !fix.contains("reboot"), "{fix}");
+        }
+        // The kernel is that of the host: with its modules the checks end.
+        fake.mkdir("/sys/bus/pci/drivers/vfio-pci");
+        fake.mkdir("/sys/module/vfio_iommu_type1");
+        assert!(finding(&fake, "vfio_pci").ok && finding(&fake, "vfio_container").ok, "{mark}");
+        fake.remove("/dev/vfio/vfio");
+        assert!(fault(&fake, "vfio_container").1.contains("/dev/vfio"), "{mark}");
+    }
+}
+
+#[test]
 fn the_container_needs_node_and_backend() {
     let fake = ready();
     fake.remove("/sys/module/vfio_iommu_type1");

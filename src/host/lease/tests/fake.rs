@@ -6,7 +6,7 @@ mod changes;
 
 use crate::card::Clock;
 use crate::host::journal::Journal;
-use crate::host::lease::actions::Actions;
+use crate::host::lease::actions::{Actions, BIND_LIMIT};
 use crate::host::lease::lock::{self, Lock};
 use crate::host::lease::{Lease, LeaseError};
 use crate::host::tests::fake::{CARD, FakeHost, bdf};
@@ -60,7 +60,7 @@ struct FakeState {
     dead: bool,
     /// End of a path, errno, and how many writes to it still fail with it.
     errnos: Vec<(&'static str, i32, usize)>,
-    /// Ends of paths whose writes never return.
+    /// Ends of paths whose writes never return, and modules whose loading does not.
     hangs: Vec<&'static str>,
     /// Modules that modprobe does not find.
     absent: Vec<&'static str>,
@@ -506,6 +506,10 @@ impl Actions for Kernel {
 
     fn modprobe(&self, module: &str) -> io::Result<()> {
         self.action(format!("modprobe {module}"), || {
+            if self.state.borrow().hangs.contains(&module) {
+                self.state.borrow_mut().waited += BIND_LIMIT;
+                return Err(io::ErrorKind::TimedOut.into());
+            }
             if self.state.borrow().absent.contains(&module) {
                 return Err(io::Error::other("FATAL: Module not found"));
             }

@@ -1,7 +1,8 @@
 //! The kernel refuses a step, or does not answer.
 
 use super::fake::{GUARD, Kernel, SIBLING, VF, differences};
-use crate::host::lease::LeaseError;
+use crate::host::lease::error::in_full;
+use crate::host::lease::{Lease, LeaseError};
 use crate::host::tests::fake::CARD;
 use nix::libc;
 use std::time::Duration;
@@ -406,4 +407,34 @@ fn a_driver_that_is_there_although_its_modprobe_failed_is_used() {
     let files = kernel.files.share();
     kernel.at_step("modprobe vfio-pci", move || files.mkdir("/sys/bus/pci/drivers/vfio-pci"));
     kernel.take().unwrap();
+}
+
+#[test]
+fn a_module_whose_loading_has_not_ended_is_waited_for_once() {
+    let kernel = Kernel::crowded();
+    let mut lease = kernel.take().unwrap();
+    // The sibling has the driver of the card.
+    lease.record.original.siblings[0].driver = "mlx4_core".into();
+    kernel.files.remove("/sys/bus/pci/drivers/mlx4_core");
+    kernel.hang("mlx4_core");
+    for giving_back in [Lease::give_back, Lease::reenumerate] {
+        let error = giving_back(&mut lease).unwrap_err();
+        assert!(error.host_changed(), "{error}");
+        let text = in_full(&error);
+        assert!(text.contains("modprobe had not ended"), "{text}");
+        assert_eq!(kernel.journals(), 1);
+    }
+    let log = kernel.log();
+    assert_eq!(log.iter().filter(|line| *line == "modprobe mlx4_core").count(), 1, "{log:#?}");
+}
+
+#[test]
+fn the_type_of_the_second_port_is_not_given_to_the_first_one() {
+    let kernel = Kernel::new();
+    // Read while the driver removes them.
+    let dir = kernel.files.device(CARD);
+    kernel.files.remove(&format!("{dir}/mlx4_port1"));
+    kernel.files.write(&format!("{dir}/mlx4_port2"), "ib\n");
+    kernel.take().unwrap().give_back().unwrap();
+    assert_eq!(kernel.text(&format!("{dir}/mlx4_port1")), "auto (eth)\n");
 }

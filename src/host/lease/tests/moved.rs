@@ -2,6 +2,7 @@
 
 use super::fake::{Kernel, SIBLING};
 use super::presence::{aside, pull};
+use crate::host::journal::{Journal, JournalRecord, Marks};
 use crate::host::lease::{Lease, LeaseError, Mark};
 use crate::host::tests::fake::{CARD, SERIAL, bdf};
 use crate::host::{Bdf, Pending};
@@ -76,6 +77,7 @@ fn a_journal_follows_its_card_to_another_address_after_a_reboot() {
         let warnings = lease.take_warnings().join("\n");
         assert!(warnings.contains("the card of 0000:05:00.0 is at 0000:07:00.0 now"), "{warnings}");
         if by == "restore" {
+            assert!(pending(&kernel)[0].to_string().contains("from before the last boot"));
             assert!(lease.must_stay(), "what the journal knows of the flash still holds");
         }
         drop(lease);
@@ -121,7 +123,7 @@ fn a_job_takes_along_the_journal_of_its_own_card_only() {
     kernels[0].files.serial(OTHER, SERIAL);
     drop(kernels[0].take().unwrap());
     // The other's stays, although the name of this card's journal is not free.
-    assert_eq!(places(&kernels[0]), [(bdf(CARD), Some(bdf(OTHER))), (bdf(CARD), None)]);
+    assert_eq!(places(&kernels[0]), [(bdf(CARD), None), (bdf(CARD), Some(bdf(OTHER)))]);
     let mut names = kernels[0].names_of_journals();
     names.sort();
     assert_eq!(names, ["0000:05:00.0.1.json", "0000:05:00.0.json"]);
@@ -217,7 +219,7 @@ fn a_journal_is_applied_to_no_card_while_its_card_is_unknown() {
     }
     assert_eq!((kernel.journals(), aside(kernel).len()), (1, 0));
     let dropped = Lease::forget_journals(&kernel.host(), bdf(CARD), &mut |_| true);
-    assert_eq!(dropped.unwrap().unwrap().len(), 1);
+    assert_eq!(dropped.unwrap().unwrap().dropped.len(), 1);
 }
 
 #[test]
@@ -371,4 +373,83 @@ fn a_job_of_a_card_that_a_journal_cannot_belong_to_has_no_warning() {
     kernel.files.group(24, &[OTHER]);
     let mut lease = Kernel::shared(kernel.files.share(), OTHER, |_| false).take().unwrap();
     assert_eq!(lease.take_warnings(), [""; 0]);
+}
+
+#[test]
+fn a_card_that_was_moved_within_a_boot_is_reported_as_moved_and_not_as_rebooted() {
+    let kernel = Kernel::new();
+    killed(&kernel);
+    renumber(&kernel, NEW, SERIAL);
+    drop(kernel.adopt().unwrap().unwrap());
+    let was = pending(&kernel).remove(0);
+    assert!((was.bdf, was.followed, was.this_boot) == (bdf(NEW), true, false), "{was}");
+    let text = was.to_string();
+    assert!(text.contains("from before the card was moved here"), "{text}");
+    assert!(!text.contains("last boot"), "{text}");
+}
+
+#[test]
+fn the_journal_of_the_card_that_is_there_stays_while_one_of_another_is_forgotten() {
+    for unreadable in [false, true] {
+        let kernel = Kernel::new();
+        killed(&kernel);
+        // Of a card that was at this address before.
+        let host = kernel.host();
+        let record = kernel.adopt().unwrap().unwrap().record;
+        let older = Journal::unused(&host, bdf(CARD));
+        let older_record = JournalRecord {
+            serial: Some(77),
+            boot_id: "earlier".into(),
+            marks: Marks::default(),
+            ..record.clone()
+        };
+        older.write(&older_record, &|_| Ok(())).unwrap();
+        let own = Journal::of(&host, bdf(CARD));
+        if unreadable {
+            std::fs::write(older.path(), "junk").unwrap();
+        }
+        let mut asked = Vec::new();
+        let choice = Lease::forget_journals(&host, bdf(CARD), &mut |choice| {
+            asked.push(choice.clone());
+            true
+        });
+        let choice = choice.unwrap().unwrap();
+        assert_eq!(asked, [choice.clone()]);
+        let about = if unreadable { "cannot be used" } else { "another card" };
+        assert!(choice.dropped[0].about.contains(about), "{choice:?}");
+        let path = |journal: &Journal| journal.path().to_owned();
+        assert_eq!((choice.dropped.len(), &choice.dropped[0].path), (1, &path(&older)));
+        assert_eq!((choice.kept.len(), &choice.kept[0].path), (1, &path(&own)));
+        assert_eq!(own.read().unwrap().as_ref(), Some(&record));
+        assert!(older.read().unwrap().is_none());
+        // It waits to be given back, and is named alone now.
+        let alone = Lease::forget_journals(&host, bdf(CARD), &mut |_| true);
+        assert!(matches!(alone, Err(LeaseError::Owed { .. })), "{alone:?}");
+        kernel.reboot(Some("mlx4_core"));
+        let alone = Lease::forget_journals(&host, bdf(CARD), &mut |_| true).unwrap().unwrap();
+        assert_eq!((alone.dropped.len(), alone.kept.len()), (1, 0));
+    }
+}
+
+#[test]
+fn of_two_journals_of_a_card_that_of_this_boot_is_restored_first() {
+    let kernel = Kernel::new();
+    let mut lease = kernel.take().unwrap();
+    lease.mark(Mark::FlashTouched).unwrap();
+    lease.note(Mark::Boots(true));
+    let mut older = JournalRecord {
+        bdf: bdf("0000:04:00.0"),
+        boot_id: "earlier".into(),
+        ..lease.record.clone()
+    };
+    older.marks.boots = Some(false);
+    Journal::of(&kernel.host(), older.bdf).write(&older, &|_| Ok(())).unwrap();
+    drop(lease);
+    for was in pending(&kernel) {
+        let mut lease = kernel.adopt_from(&was.journal).unwrap().unwrap();
+        let given = lease.give_back();
+        assert!(given.is_ok(), "{was}: {given:?}");
+    }
+    assert_eq!(kernel.driver_of(CARD).as_deref(), Some("mlx4_core"));
+    assert_eq!((kernel.journals(), aside(&kernel).len()), (0, 0));
 }

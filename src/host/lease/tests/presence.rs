@@ -247,7 +247,7 @@ fn a_flash_that_was_not_checked_before_a_reboot_is_unknown_until_its_driver_has_
 /// Answers the question of `forget_journals` with yes.
 fn forget(kernel: &Kernel) -> Result<usize, LeaseError> {
     let dropped = Lease::forget_journals(&kernel.host(), bdf(CARD), &mut |_| true)?;
-    Ok(dropped.unwrap().len())
+    Ok(dropped.unwrap().dropped.len())
 }
 
 #[test]
@@ -259,7 +259,8 @@ fn forget_drops_a_foreign_journal_a_damaged_one_and_those_kept_aside() {
     let path = kernel.host().journal_dir().join(format!("{CARD}.json"));
     fs::write(&path, "junk").unwrap();
     assert!(kernel.take().is_err(), "a damaged journal blocks its card");
-    let asked = Lease::forget_journals(&kernel.host(), bdf(CARD), &mut |files| files.len() > 5);
+    let asked =
+        Lease::forget_journals(&kernel.host(), bdf(CARD), &mut |choice| choice.dropped.len() > 5);
     assert_eq!(asked.unwrap(), None, "not confirmed");
     assert_eq!(forget(&kernel).unwrap(), 2);
     assert_eq!((kernel.journals(), aside(&kernel).len()), (0, 0));
