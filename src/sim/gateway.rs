@@ -26,11 +26,10 @@ impl CardState {
     /// 0xf0400. A read is allowed without the semaphore: it comes first when a driver takes over
     /// after a crash (docs/hardware.md#clearing-a-semaphore).
     pub(super) fn read_command(&mut self) -> u32 {
-        let now = self.time.now();
-        let busy = self.gateway.is_busy(now);
         if self.hurry {
-            self.time.add(self.gateway.busy_until.saturating_sub(now));
+            self.time.add(self.gateway.busy_until.saturating_sub(self.time.now()));
         }
+        let busy = self.gateway.is_busy(self.time.now());
         // Upper fields read back unchanged: INFERRED (docs/hardware.md#requirements-for-an-emulator
         // item 6).
         self.gateway.command & !BUSY | if busy { BUSY } else { 0 }

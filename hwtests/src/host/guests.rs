@@ -5,13 +5,15 @@ use crate::guest::CardSlot;
 /// One guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum GuestKind {
-    /// A ConnectX-3 Pro alone, no lockdown. A host with a real card runs the scenarios of this
+    /// A ConnectX-3 Pro alone with small images, no lockdown. A host with a real card runs the scenarios of this
     /// guest.
     Plain,
     /// The same machine, for kills and failures at steps on the host.
     Kills,
     /// The same machine, for kills inside a burn, which take as long as all of [`GuestKind::Plain`].
     KilledBurns,
+    /// The same machine, whose card has 2 MiB and images of real size.
+    FullSize,
     /// `lockdown=integrity`.
     Integrity,
     /// `lockdown=confidentiality`.
@@ -35,21 +37,26 @@ pub struct CardSetup {
     pub shown_as: Option<u16>,
 }
 
-const PRO: CardSetup = CardSetup {
+/// With the images of the board on 2 MiB, as on real cards.
+const FULL_SIZE: CardSetup = CardSetup {
     create: &["--board", "mcx312b"],
     small: false,
     slot: CardSlot::Alone,
     shown_as: None,
 };
 
-/// The small chip keeps twenty burns short: a backup reads all of it.
-const KILLED: &[CardSetup] =
-    &[CardSetup { create: &["--board", "mcx312b", "--part", "w25q80"], small: true, ..PRO }];
+/// A chip of 1 MiB with small images: most scenarios read all of it, 16 bytes a gateway command.
+const PRO: CardSetup =
+    CardSetup { create: &["--board", "mcx312b", "--part", "w25q80"], small: true, ..FULL_SIZE };
 
 const SEVERAL: &[CardSetup] = &[
     PRO,
     CardSetup { slot: CardSlot::WithSibling, ..PRO },
-    CardSetup { create: &["--board", "mcx311a", "--blank"], ..PRO },
+    CardSetup {
+        create: &["--board", "mcx311a", "--part", "w25q80", "--blank"],
+        small: false,
+        ..PRO
+    },
     CardSetup {
         // The VF of a ConnectX-3 Pro has the id of that of a ConnectX-3
         // (docs/linux.md#probe-of-mlx4_core).
@@ -60,10 +67,11 @@ const SEVERAL: &[CardSetup] = &[
 
 impl GuestKind {
     /// Longest first: two run side by side.
-    pub const ALL: [GuestKind; 7] = [
+    pub const ALL: [GuestKind; 8] = [
         GuestKind::KilledBurns,
         GuestKind::Plain,
         GuestKind::Kills,
+        GuestKind::FullSize,
         GuestKind::SeveralCards,
         GuestKind::Confidentiality,
         GuestKind::Integrity,
@@ -92,8 +100,9 @@ impl GuestKind {
     fn row(self) -> (&'static str, &'static str, &'static [CardSetup]) {
         match self {
             GuestKind::Plain => ("plain", "", &[PRO]),
-            GuestKind::Kills => ("kills", "", KILLED),
-            GuestKind::KilledBurns => ("killed_burns", "", KILLED),
+            GuestKind::Kills => ("kills", "", &[PRO]),
+            GuestKind::KilledBurns => ("killed_burns", "", &[PRO]),
+            GuestKind::FullSize => ("full_size", "", &[FULL_SIZE]),
             GuestKind::Integrity => ("integrity", "lockdown=integrity", &[PRO]),
             GuestKind::Confidentiality => ("confidentiality", "lockdown=confidentiality", &[PRO]),
             GuestKind::NoIommu => ("no_iommu", "", &[PRO]),

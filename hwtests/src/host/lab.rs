@@ -14,25 +14,19 @@ use crate::guest::agent::CommandOutput;
 use crate::guest::{Guest, GuestMachine};
 use crate::provision::Provisions;
 
-/// Paths of the images in the guest: what the card comes with, and the newer one.
-const IMAGES: [&str; 2] = ["/images/old.bin", "/images/new.bin"];
+/// Images of real size: path in the guest, and the name of the model image.
+const MODELS: [(&str, &str); 2] =
+    [("/images/old.bin", "mcx312b-2.36.5150"), ("/images/new.bin", "mcx312b-2.42.5000")];
 
-/// The image that brings the recovery card of [`GuestKind::SeveralCards`] back.
+/// The image that brings the recovery card of [`GuestKind::SeveralCards`] back. It is for another board than those of
+/// the other cards.
 pub const RECOVERY_IMAGE: &str = "/images/mcx311a.bin";
 
 /// The image on the first card as it comes.
 const CARD_IMAGE: &str = "/images/card.bin";
 
-/// Path in the guest, and the name of the model image.
-const MODELS: [(&str, &str); 3] = [
-    (IMAGES[0], "mcx312b-2.36.5150"),
-    (IMAGES[1], "mcx312b-2.42.5000"),
-    (RECOVERY_IMAGE, "mcx311a-2.42.5000"),
-];
-
-/// Small images for a chip of 1 MiB, which keep twenty burns with their backups short. With three
-/// of them a burn never finds in its half the image that it writes: it erases and programs all of
-/// it.
+/// Small images for a chip of 1 MiB, path and version. With three of them a burn never finds in its half the image that
+/// it writes: it erases and programs all of it.
 pub const SMALL_IMAGES: [(&str, &str); 3] = [
     ("/images/small0.bin", "2.40.5000"),
     ("/images/small1.bin", "2.41.5000"),
@@ -45,6 +39,8 @@ pub struct LabHost {
     // Dropped before the servers: QEMU must end first.
     guest: Guest,
     servers: Vec<CardServer>,
+    /// What the first card comes with, and a newer one.
+    images: [&'static str; 2],
     transcript: Transcript,
 }
 
@@ -54,12 +50,13 @@ impl LabHost {
         let dir = provisions.dir.join("guests").join(kind.name());
         let _ = std::fs::remove_dir_all(&dir);
         std::fs::create_dir_all(&dir)?;
-        let mut files = images(provisions)?;
         let small = small_images(provisions, &dir)?;
+        let full_size = kind == GuestKind::FullSize;
+        let mut files = if full_size { images(provisions)? } else { Vec::new() };
         let mut servers = Vec::new();
         let mut cards = Vec::new();
         for (n, setup) in kind.cards().iter().enumerate() {
-            let file = create(provisions, &dir, n, setup, &small[0])?;
+            let file = create(provisions, &dir, n, setup, &small[0].1)?;
             if n == 0 {
                 files.push((CARD_IMAGE.to_owned(), image_of(provisions, &dir, &file)?));
             }
@@ -68,12 +65,13 @@ impl LabHost {
             cards.push((server.socket().to_owned(), setup.slot, setup.shown_as));
             servers.push(server);
         }
-        for (file, (path, _)) in small.iter().zip(SMALL_IMAGES) {
+        for (path, file) in small {
             files.push((path.to_owned(), std::fs::read(file)?));
         }
         let machine = GuestMachine { append: kind.append(), iommu: kind.has_iommu(), cards };
         let guest = Guest::boot(provisions, &dir, &machine, &files, core)?;
-        Ok(LabHost { guest, servers, transcript: Transcript::default() })
+        let [old, new] = if full_size { MODELS } else { [SMALL_IMAGES[0], SMALL_IMAGES[1]] };
+        Ok(LabHost { guest, servers, images: [old.0, new.0], transcript: Transcript::default() })
     }
 }
 
@@ -91,7 +89,7 @@ impl TestHost for LabHost {
     }
 
     fn images(&self) -> [&str; 2] {
-        IMAGES
+        self.images
     }
 
     fn server(&mut self, n: usize) -> Option<&mut CardServer> {
@@ -188,7 +186,7 @@ fn image_of(provisions: &Provisions, dir: &Path, card: &Path) -> Result<Vec<u8>>
     Ok(std::fs::read(image)?)
 }
 
-/// The image files of every guest, made once.
+/// The images of real size.
 fn images(provisions: &Provisions) -> Result<Vec<(String, Vec<u8>)>> {
     let mut out = Vec::new();
     for (path, model) in MODELS {
@@ -203,23 +201,29 @@ fn images(provisions: &Provisions) -> Result<Vec<(String, Vec<u8>)>> {
     Ok(out)
 }
 
-/// [`SMALL_IMAGES`] as files of this host.
-fn small_images(provisions: &Provisions, dir: &Path) -> Result<Vec<PathBuf>> {
+/// [`SMALL_IMAGES`] and [`RECOVERY_IMAGE`]: path in the guest, and the file of this host.
+fn small_images(provisions: &Provisions, dir: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
+    // Failsafe with two halves of 512 KiB, and not failsafe.
+    let pro = ("MT_1200111023", r#""device_id":4103,"supported_hw":[[503,0]],"chunk_log2":19"#);
+    let other = ("MT_1170110023", r#""device_id":4099,"supported_hw":[[501,1]],"chunk_log2":null"#);
+    let of_pro = SMALL_IMAGES.iter().map(|(path, version)| (*path, *version, pro));
     let mut out = Vec::new();
-    for (n, (_, version)) in SMALL_IMAGES.iter().enumerate() {
+    for (n, (path, version, (psid, board))) in
+        of_pro.chain([(RECOVERY_IMAGE, "2.42.5000", other)]).enumerate()
+    {
         let recipe = dir.join(format!("small{n}.json"));
         let file = dir.join(format!("small{n}.bin"));
-        // Its ini has no flash size, so it fits any chip; two halves of 512 KiB.
+        // Its ini has no flash size, so it fits any chip.
         std::fs::write(
             &recipe,
             format!(
-                r#"{{"psid":"MT_1200111023","device_id":4103,"supported_hw":[[503,0]],"chunk_log2":19,"rom":null,"ini":"[ADAPTER]\nPSID = MT_1200111023\n","size":98304,"seed":{n}}}"#
+                r#"{{"psid":"{psid}",{board},"rom":null,"ini":"[ADAPTER]\nPSID = {psid}\n","size":98304,"seed":{n}}}"#
             ),
         )?;
         let mut command = sim(provisions, "image", &file);
         command.arg("--recipe").arg(&recipe);
         succeed(command.args(["--fw-version", version]))?;
-        out.push(file);
+        out.push((path, file));
     }
     Ok(out)
 }

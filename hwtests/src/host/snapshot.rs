@@ -11,23 +11,39 @@ use super::TestHost;
 pub struct HostSnapshot(BTreeMap<String, String>);
 
 /// Prints one `key=value` line each: the list of docs/linux.md#state-to-keep as far as a host
-/// without a network manager has it. Netdevs come back down and without addresses.
+/// without a network manager has it. Netdevs come back down and without addresses. By commands of the shell itself:
+/// each program it started would cost an emulated processor as much as the rest.
 const SCRIPT: &str = r#"
 d=/sys/bus/pci/devices/$BDF
-link() { l=$(readlink "$1") && echo "${l##*/}"; }
-echo "ids=$(cat $d/vendor):$(cat $d/device)"
-echo "driver=$(link $d/driver)"
-echo "override=$(cat $d/driver_override)"
-echo "group=$(link $d/iommu_group)"
-echo "reset_method=$(cat $d/reset_method)"
-for p in mlx4_port1 mlx4_port2; do [ -e $d/$p ] && echo "$p=$(cat $d/$p)"; done
-for n in $d/net/*; do [ -e $n ] && echo "netdev.${n##*/}=$(cat $n/address) port $(cat $n/dev_port)"; done
-for s in $d/iommu_group/devices/*; do echo "group.${s##*/}=$(link $s/driver) $(cat $s/driver_override)"; done
+text() { x=; [ -e "$1" ] && read -r x <"$1"; }
+link() { l=; [ -e "$1" ] && cd -P "$1" && l=${PWD##*/}; }
+line() { text "$2"; echo "$1=$x"; }
+text $d/vendor; v=$x; text $d/device; echo "ids=$v:$x"
+link $d/driver; echo "driver=$l"
+line override $d/driver_override
+link $d/iommu_group; echo "group=$l"
+line reset_method $d/reset_method
+for p in mlx4_port1 mlx4_port2; do [ -e $d/$p ] && line $p $d/$p; done
+for n in $d/net/*; do [ -e $n ] && text $n/address && a=$x && text $n/dev_port && echo "netdev.${n##*/}=$a port $x"; done
+for s in $d/iommu_group/devices/*; do link $s/driver; text $s/driver_override; echo "group.${s##*/}=$l $x"; done
 p=/sys/module/mlx4_core/parameters/internal_err_reset
-[ -e $p ] && echo "internal_err_reset=$(cat $p)"
-for f in /run/cx3flash /var/lib/cx3flash; do
-    find $f -type f 2>/dev/null | grep -v -e /backups/ -e /log/ -e /cards/ -e '\.lock$' -e '\.users$' | while read -r x; do echo "left.$x=yes"; done
-done
+[ -e $p ] && line internal_err_reset $p
+left() {
+    for f in "$1"/* "$1"/.[!.]*; do
+        case $f in
+        */backups | */log | */cards | *.lock | *.users) ;;
+        *)
+            if [ -f "$f" ]; then
+                echo "left.$f=yes"
+            elif [ -d "$f" ]; then
+                left "$f"
+            fi
+            ;;
+        esac
+    done
+}
+left /run/cx3flash
+left /var/lib/cx3flash
 exit 0
 "#;
 

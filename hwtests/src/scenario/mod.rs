@@ -60,7 +60,6 @@ pub fn all() -> Vec<Scenario> {
             Reads fidelity::vfio_pci_binds_by_hand,
             Lab fidelity::mstflint_queries_reads_and_verifies,
             Lab fidelity::mstflint_burns_and_the_tool_verifies,
-            Lab flint::flint_reads_as_mstflint_does,
             Lab flint::flint_burns_as_mstflint_does,
             Reads burns::reading_commands_restore_the_host,
             Reads burns::a_bug_report_holds_lspci_and_no_macs,
@@ -89,6 +88,10 @@ pub fn all() -> Vec<Scenario> {
             Lab kills::the_host_comes_back_after_a_failure_of_any_host_step;
         KilledBurns:
             Lab kills::the_card_boots_after_a_kill_inside_the_burn;
+        FullSize:
+            Lab flint::flint_reads_as_mstflint_does,
+            Lab burns::burn_starts_the_new_firmware,
+            Lab burns::mstflint_agrees_with_the_burnt_image;
         Integrity:
             Lab fidelity::mstflint_fails_under_lockdown,
             Lab access::doctor_reports_lockdown,
