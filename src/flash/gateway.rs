@@ -134,6 +134,8 @@ pub(super) struct FlashGateway<'c> {
     pub(super) clock: &'c dyn Clock,
     /// An erase or program was sent.
     pub(super) changed: bool,
+    /// A command was waited for in vain and may still run.
+    busy: bool,
     /// The last command kept chip-select; true = a read, false = a program.
     open_chain: Option<bool>,
     /// The command register without BUSY, as it was written last.
@@ -160,6 +162,7 @@ impl<'c> FlashGateway<'c> {
             card,
             clock,
             changed: false,
+            busy: false,
             open_chain: None,
             word: 0,
             shown_words: BTreeSet::new(),
@@ -172,7 +175,7 @@ impl<'c> FlashGateway<'c> {
     }
 
     fn begin(&mut self) -> Result<(), FlashError> {
-        until_gateway_idle(&mut self.card, self.clock)?;
+        self.until_idle()?;
         self.word = self.card.read(Reg::GatewayCommand)?;
         let left = CommandBits::from_bits_truncate(self.word);
         self.open_chain = left
@@ -196,7 +199,7 @@ impl<'c> FlashGateway<'c> {
     /// Releases chip-select. A read clocks out one more block, which is discarded. A program gets one
     /// block of FF, which changes no cell, and then runs with what it had got.
     pub(super) fn end_open_chain(&mut self) -> Result<(), FlashError> {
-        let Some(read) = self.open_chain else {
+        let Some(read) = self.open_chain.take() else {
             return Ok(());
         };
         tracing::warn!(read, "ending a chain that was left open");
@@ -209,7 +212,23 @@ impl<'c> FlashGateway<'c> {
         self.start(word(0, bits, 4))
     }
 
+    /// Waits until no command runs; what the command register holds then.
+    fn until_idle(&mut self) -> Result<u32, FlashError> {
+        let idle = until_gateway_idle(&mut self.card, self.clock);
+        self.busy = idle.is_err();
+        idle
+    }
+
+    /// Before a register of the gateway is written: what it does with a write while a command runs is unknown.
+    fn ready(&mut self) -> Result<(), FlashError> {
+        if self.busy {
+            self.until_idle()?;
+        }
+        Ok(())
+    }
+
     fn start(&mut self, command: u32) -> Result<(), FlashError> {
+        self.ready()?;
         let wanted = command & !CommandBits::BUSY.bits();
         let before = std::mem::replace(&mut self.word, wanted);
         let mut found = 0;
@@ -218,7 +237,7 @@ impl<'c> FlashGateway<'c> {
             let bits = CommandBits::from_bits_truncate(command);
             self.open_chain =
                 bits.contains(CommandBits::HOLD).then_some(bits.contains(CommandBits::READ));
-            found = until_gateway_idle(&mut self.card, self.clock)?;
+            found = self.until_idle()?;
             let shown = self.shown_words.contains(&wanted);
             if found != wanted && shown {
                 // One reading decides nothing.
@@ -260,6 +279,7 @@ impl<'c> FlashGateway<'c> {
     /// Before a command that changes the flash: the address has arrived, and semaphore 63 is still
     /// taken. One lost write is sent again.
     fn aim(&mut self, at: u32) -> Result<(), FlashError> {
+        self.ready()?;
         let register = Reg::GatewayAddress;
         // The reading of the address comes last: behind it there is only the command.
         self.card.check_held()?;
@@ -277,6 +297,7 @@ impl<'c> FlashGateway<'c> {
 
     /// Writes up to 16 bytes to the data registers, as many registers as they need.
     fn load(&mut self, bytes: &[u8]) -> Result<(), FlashError> {
+        self.ready()?;
         for (reg, value) in data_words(bytes) {
             self.card.write(reg, value)?;
         }
@@ -286,6 +307,7 @@ impl<'c> FlashGateway<'c> {
     /// [`FlashGateway::load`], each register read back: for the few bytes that count most. Where a card
     /// does not show what was written, the reading after the program decides.
     fn load_surely(&mut self, bytes: &[u8]) -> Result<(), FlashError> {
+        self.ready()?;
         for (reg, value) in data_words(bytes) {
             self.card.write_shown(reg, value)?;
         }
@@ -371,6 +393,7 @@ impl<'c> FlashGateway<'c> {
     }
 
     fn read_chain(&mut self, at: u32, chain: &mut [u8]) -> Result<(), FlashError> {
+        self.ready()?;
         self.card.write(Reg::GatewayAddress, at)?;
         let blocks = chain.len() / BLOCK;
         let mut last = 0;

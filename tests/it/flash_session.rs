@@ -6,9 +6,11 @@ use crate::support::flash::{
 };
 use crate::support::space::{Intercept, intercepted};
 use cx3flash::card::{
-    Card, CardError, CrError, CrOffset, CrSpace, Semaphore, SemaphoreState, Staleness,
+    Card, CardError, Clock, CrError, CrOffset, CrSpace, Semaphore, SemaphoreState, Staleness,
 };
-use cx3flash::flash::{EraseSize, Events, Flash, FlashError, Job, Phase, SectorPlan, plan_sectors};
+use cx3flash::flash::{
+    Boots, EraseSize, Events, Flash, FlashError, Job, Phase, SectorPlan, plan_sectors,
+};
 use cx3flash::image::{FlashAddr, MAGIC, Recipe, build};
 use cx3flash::sim::{CardSpec, Fault, SimCard, SimChip, WrongRegister};
 use std::cell::Cell;
@@ -102,6 +104,54 @@ fn a_flipped_bit_is_found_before_the_signature() {
     let stopped = run(&mut card, &sim, &job_at(0x8_0000, &noise(9000, 1)), &mut ()).unwrap_err();
     assert_eq!(stopped.phase, Phase::Verify, "{stopped:?}");
     assert_eq!(sim.flash()[0x8_0000..0x8_0010], [0xFF; 16]);
+}
+
+/// A clock that is 20 ms later each time it is read: waits end after few polls.
+struct Hasty(Rc<dyn Clock>, Cell<Duration>);
+
+impl Clock for Hasty {
+    fn now(&self) -> Duration {
+        self.1.set(self.1.get() + Duration::from_millis(20));
+        self.0.now() + self.1.get()
+    }
+
+    fn sleep(&self, time: Duration) {
+        self.0.sleep(time);
+    }
+}
+
+#[test]
+fn nothing_is_sent_to_a_gateway_while_it_is_busy() {
+    let body = noise(600, 1);
+    let old = noise(0x10_0000, 4);
+    let play = |fault: Option<Fault>, hasty: bool| {
+        let (sim, mut card) = card_of(SimChip::W25q80, &old);
+        let clock = Hasty(sim.clock(), Cell::default());
+        let clock: &dyn Clock = if hasty { &clock } else { &*clock.0 };
+        let locked = Flash::lock(&mut card, clock).unwrap();
+        let sectors = plan(locked.chip(), &old, &job(0x8_0000, body.clone()));
+        let before = sim.counters().gateway_commands;
+        if let Some(fault) = fault {
+            sim.inject(fault);
+        }
+        let ended = execute(locked, sectors, &PROBE, &signature(None, &[]), &mut ());
+        (sim.counters().gateway_commands - before, ended, sim)
+    };
+    let (commands, ended, _) = play(None, true);
+    ended.unwrap();
+    assert!(commands > 100);
+    // Of a program, one that takes longer than it is waited for, and ends.
+    let program = commands / 2;
+    let cases = (0..commands).map(|after| (after, Fault::StuckBusy { after }));
+    let slow = Fault::SlowGateway { after: program, ms: 15_000 };
+    for (after, fault) in cases.chain([(program, slow)]) {
+        let stuck = matches!(fault, Fault::StuckBusy { .. });
+        let (_, ended, sim) = play(Some(fault), stuck);
+        let stopped = ended.expect_err("success with a gateway that stays busy");
+        assert!(matches!(stopped.source, FlashError::GatewayTimeout(_)), "{after}: {stopped:?}");
+        assert_eq!(sim.misuse(), [], "command {after}");
+        assert_eq!(stopped.boots == Boots::Unknown, stuck, "{after}: {stopped:?}");
+    }
 }
 
 #[test]
