@@ -51,16 +51,22 @@ pub fn plan_restore(card: &CardSnapshot, backup: &BackupFacts) -> Plan {
     .map(|then| without_unsteady(then, backup.wavering.clone()));
     let (then, invalidated) =
         then.map_or((None, Vec::new()), |(then, invalidated)| (Some(then), invalidated));
+    let boots = then.as_ref().map(|then| {
+        let evidence = BootsBefore::of(card).evidence(&then.slots);
+        BootReport::among(then.slots.iter().map(ImageSlot::place), card.chip, evidence)
+    });
+    let boots = boots.unwrap_or_default();
     // An image for other silicon is valid too; the check of the silicon refuses it.
     let complete = |slot: &&ImageSlot| slot.validity().complete();
     let ran = |slot: &&ImageSlot| ran_here(card, backup, slot);
     let old = then.as_ref().and_then(|t| {
         let other = || t.bootable().next().or_else(|| t.slots.iter().find(complete));
-        t.relied().next().or_else(|| t.bootable().find(ran)).or_else(other)
+        let booted = t.slots.iter().find(|slot| Some(slot.start) == boots.start);
+        booted.or_else(|| t.bootable().find(ran)).or_else(other)
     });
     let old_image = old.and_then(|f| f.contents.as_ref().ok());
     let mut checks = Checks::default();
-    checks.add(CheckId::BackupValid, backup_valid(old, backup));
+    checks.add(CheckId::BackupValid, backup_valid(old, &boots, backup));
     checks.add(
         CheckId::Fits,
         if backup.flash.len() == size as usize {
@@ -87,7 +93,7 @@ pub fn plan_restore(card: &CardSnapshot, backup: &BackupFacts) -> Plan {
     );
     checks.add(
         CheckId::Silicon,
-        old.zip(old_image).map(|(slot, old)| silicon(card, backup, slot, old)),
+        old.zip(old_image).map(|(slot, old)| silicon(card, &boots, backup, slot, old)),
     );
     checks.add(
         CheckId::Version,
@@ -116,13 +122,8 @@ pub fn plan_restore(card: &CardSnapshot, backup: &BackupFacts) -> Plan {
             })
         }),
     );
-    let boots = then.as_ref().map(|then| {
-        let evidence = BootsBefore::of(card).evidence(&then.slots);
-        BootReport::among(then.slots.iter().map(ImageSlot::place), card.chip, evidence)
-    });
     let action = order.zip(old_image).map(|(order, old)| {
         let target = Some(Target::WholeFlash);
-        let boots = boots.unwrap_or_default();
         Action::new(target, Some(old.clone()), boots, order.passes, order.survives)
     });
     let mut plan = Plan::of(checks, now, old_image, action);
@@ -140,23 +141,17 @@ pub fn plan_restore(card: &CardSnapshot, backup: &BackupFacts) -> Plan {
     plan
 }
 
-fn backup_valid(old: Option<&ImageSlot>, backup: &BackupFacts) -> Verdict {
-    match old {
-        Some(found) => {
-            let notes = found.validity().notes;
-            Ok(format!(
-                "{}; the image at {:#x} in it {}",
-                backup.provenance,
-                found.start.0,
-                if notes.is_empty() {
-                    "is valid".to_owned()
-                } else {
-                    format!("is damaged, and whether it boots is not known: {}", notes.join("; "))
-                }
-            ))
-        }
-        None => Err("the backup holds no image that would boot".into()),
-    }
+fn backup_valid(old: Option<&ImageSlot>, boots: &BootReport, backup: &BackupFacts) -> Verdict {
+    let Some(found) = old else {
+        return Err("the backup holds no image that would boot".into());
+    };
+    let notes = found.validity().notes.join("; ");
+    let state = match (notes.is_empty(), boots.start == Some(found.start)) {
+        (true, _) => "is valid".to_owned(),
+        (false, true) => format!("is the one that the card runs, although {notes}"),
+        (false, false) => format!("is damaged, and whether it boots is not known: {notes}"),
+    };
+    Ok(format!("{}; the image at {:#x} in it {state}", backup.provenance, found.start.0))
 }
 
 /// P4: a backup of another card is not put onto this one. There is no serial number in the flash, so
@@ -225,7 +220,13 @@ fn without_unsteady(
     (then, invalidated)
 }
 
-fn silicon(card: &CardSnapshot, backup: &BackupFacts, slot: &ImageSlot, old: &Contents) -> Verdict {
+fn silicon(
+    card: &CardSnapshot,
+    boots: &BootReport,
+    backup: &BackupFacts,
+    slot: &ImageSlot,
+    old: &Contents,
+) -> Verdict {
     if let Some((hw_id, revision)) = backup.chip
         && (hw_id, revision) != (card.chip.hw_id, card.chip.revision)
     {
@@ -235,6 +236,9 @@ fn silicon(card: &CardSnapshot, backup: &BackupFacts, slot: &ImageSlot, old: &Co
         ));
     }
     match slot.wrong_silicon() {
+        Some(why) if boots.start == Some(slot.start) => {
+            Ok(format!("the image is the one that the card runs, although {why}"))
+        }
         Some(why) if ran_here(card, backup, slot) => {
             Ok(format!("the image ran on this chip when the backup was made, although {why}"))
         }

@@ -245,3 +245,46 @@ fn an_image_of_a_backup_that_read_differently_each_time_is_not_started_by_a_rest
     let plan = plan_restore(&card, &BackupFacts { wavering, ..backup(alone) });
     assert!(plan.report.warnings.iter().all(|text| !text.contains("in the backup")));
 }
+
+#[test]
+fn a_restore_is_about_the_image_that_boots_after_it() {
+    let (even, odd) = (own(&pro("2.30.3000")), own(&pro("2.36.5150")));
+    // The card runs the image in the even half, although its full CRC is wrong; a burn into the odd half was cut.
+    let mut then = flash(2 << 20, &[(&even, Half::Even), (&odd, Half::Odd)]);
+    then[0x23] ^= 1;
+    let mut now = then.clone();
+    now[0x1_0000..0x1_4000].fill(0);
+    let mut card = snapshot_on(M25PX16, PRO, &now, 0);
+    for (running, start, restored) in
+        [(Some(version("2.30.3000")), 0, &even), (None, 0x1_0000, &odd)]
+    {
+        card.running = running;
+        let plan = plan_restore(&card, &backup(then.clone()));
+        accepted(&plan);
+        assert!(apply(&card, &plan) == then);
+        assert_eq!(plan.report.to_version, restored.image().fw_version());
+        let action = plan.action.unwrap();
+        assert_eq!(action.boots.start, Some(FlashAddr(start)));
+        assert_eq!(action.boots.version, restored.image().fw_version());
+        assert_eq!(action.contents.unwrap().image().fw_version(), action.boots.version);
+        // What a software reset starts.
+        let addresses = action.passes.iter().filter_map(|pass| pass.signature.boot_address);
+        assert!(addresses.into_iter().all(|address| address == start << 8));
+        assert_eq!(action.survives_interruption, running.is_some());
+    }
+}
+
+#[test]
+fn the_image_that_the_card_runs_is_restored_without_a_manifest_although_it_does_not_list_the_chip()
+{
+    let runs = unlisted(&[(0x1F5, 0)]);
+    let mut then = flash(2 << 20, &[(&runs, Half::Even)]);
+    let mut card = snapshot_on(M25PX16, A1, &then, 0);
+    // The configuration area.
+    then[0x1F_E000] = 7;
+    assert_eq!(refused(&plan_restore(&card, &backup(then.clone()))), [CheckId::Silicon]);
+    card.running = runs.image().fw_version();
+    let plan = plan_restore(&card, &backup(then.clone()));
+    accepted(&plan);
+    assert!(apply(&card, &plan) == then);
+}
