@@ -9,6 +9,7 @@ use crate::card::{BarAccess, Clock, CrError, CrOffset, CrSpace};
 use crate::image::FlashAddr;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -275,6 +276,11 @@ impl SimCard {
     /// Number of mutating flash operations since power-on.
     pub fn mutations(&self) -> u64 {
         self.state.borrow().mutations
+    }
+
+    /// Pages and sectors of the flash that the firmware has changed since the card was made, in order.
+    pub fn firmware_changes(&self) -> Vec<Range<usize>> {
+        self.state.borrow().nor.own.clone()
     }
 
     /// Recorded misuse; the first thousand entries.

@@ -150,6 +150,8 @@ pub(super) struct Nor {
     pub(super) second: u8,
     /// What the driver did wrong in the running transaction; taken by the card.
     pub(super) notes: Vec<String>,
+    /// [`super::SimCard::firmware_changes`].
+    pub(super) own: Vec<Range<usize>>,
 }
 
 impl Nor {
@@ -172,6 +174,7 @@ impl Nor {
             status: data.status.power_up(0),
             second: 0,
             notes: Vec::new(),
+            own: Vec::new(),
         }
     }
 

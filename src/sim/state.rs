@@ -491,8 +491,8 @@ impl CardState {
         self.save();
     }
 
-    /// A command that changes the flash, at the moment chip-select rose.
-    pub(super) fn mutate(&mut self, mutation: Mutation, now: u64) {
+    /// A command that changes the flash, at the moment chip-select rose. The answer is what was changed.
+    pub(super) fn mutate(&mut self, mutation: Mutation, now: u64) -> Option<Mutation> {
         let op = self.mutations + 1;
         self.record_cut(op, mutation, now);
         let mut effect = MutationEffect::Complete;
@@ -508,7 +508,7 @@ impl CardState {
             match fault {
                 Fault::PowerCut { op: 0, .. } => {
                     self.cut_power();
-                    return;
+                    return None;
                 }
                 Fault::PowerCut { seed, .. } => effect = MutationEffect::Torn(seed),
                 Fault::MarginalCut { seed, .. } => effect = MutationEffect::Marginal(seed),
@@ -545,6 +545,7 @@ impl CardState {
         } else {
             self.save();
         }
+        Some(mutation)
     }
 
     fn record_cut(&mut self, op: u64, mutation: Mutation, now: u64) {

@@ -270,7 +270,8 @@ impl CardState {
             return;
         }
         let start = self.tools.done_at.max(self.time.now());
-        self.mutate(mutation, start);
+        let changed = self.mutate(mutation, start).map(|done| done.range(self.nor.size()));
+        self.nor.own.extend(changed);
         self.tools.done_at = start.saturating_add(mutation.ns(&self.nor));
     }
 }

@@ -1,10 +1,12 @@
 //! Compares what a job reports with what the simulated card holds.
 
-use super::make::{CHUNK, CampaignCase, CampaignJob};
+use super::make::{CampaignCase, CampaignJob};
 use crate::support::flint::witness;
 use cx3flash::image::Contents;
-use cx3flash::job::{Exit, JobError, WriteOutcome};
-use cx3flash::sim::{BootOutcome, BootOutcomes, BootRefusal, CardSpec, Fault, SimCard};
+use cx3flash::job::{Activation, Exit, JobError, WriteOutcome};
+use cx3flash::sim::{
+    BootOutcome, BootOutcomes, BootRefusal, CardSpec, Fault, FirmwareDefect, SimCard,
+};
 use sha2::{Digest, Sha256};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -17,11 +19,12 @@ pub(super) struct Report {
     pub(super) backup: Option<PathBuf>,
     /// `verify` called the card's images valid.
     pub(super) valid: Option<bool>,
+    pub(super) activation: Option<Activation>,
 }
 
 impl Report {
     pub(super) fn new(exit: Exit, text: String) -> Self {
-        Self { exit, text, wrote: None, backup: None, valid: None }
+        Self { exit, text, wrote: None, backup: None, valid: None, activation: None }
     }
 
     pub(super) fn failed(error: &JobError) -> Self {
@@ -42,6 +45,7 @@ pub(super) struct Before {
     outcomes: BootOutcomes,
     mutations: u64,
     misuse: usize,
+    firmware_changes: usize,
 }
 
 impl Before {
@@ -52,10 +56,12 @@ impl Before {
             outcomes: card.boot_outcomes(),
             mutations: card.mutations(),
             misuse: card.misuse().len(),
+            firmware_changes: card.firmware_changes().len(),
         }
     }
 }
 
+/// The boot ROM takes an image, whatever its firmware does then.
 fn boots(outcomes: &BootOutcomes) -> [bool; 2] {
     [&outcomes.lowest_first, &outcomes.highest_first].map(|o| *o != BootOutcome::Recovery)
 }
@@ -66,18 +72,7 @@ fn boots_strictly(card: &SimCard) -> bool {
     boots(&SimCard::new(spec, &card.flash()).boot_outcomes()).contains(&true)
 }
 
-/// The configuration areas of the images of a campaign: two sectors of 4 KiB each.
-fn nv_areas(failsafe: bool, size: u32) -> Vec<Range<usize>> {
-    let (size, chunk) = (size as usize, CHUNK as usize);
-    let len = 0x2000;
-    if failsafe {
-        vec![size - chunk - len..size - chunk, size - len..size]
-    } else {
-        vec![size - 2 * len..size - len, size - len..size]
-    }
-}
-
-/// Differs outside of what the firmware may have written, and of cells that read differently each time.
+/// Differs outside of what the firmware has written, and of cells that read differently each time.
 fn differs(before: &Before, flash: &[u8], ignored: &[Range<usize>]) -> Option<usize> {
     (0..flash.len()).find(|at| {
         before.flash[*at] != flash[*at]
@@ -86,10 +81,43 @@ fn differs(before: &Before, flash: &[u8], ignored: &[Range<usize>]) -> Option<us
     })
 }
 
+/// The firmware that was started does not run.
+fn hangs(card: &SimCard) -> bool {
+    matches!(card.running(), BootOutcome::Hung { .. })
+}
+
+/// What a job reports of an activation is what the card runs.
+fn activated(scenario: &CampaignCase, card: &SimCard, seen: &Activation) -> Result<(), String> {
+    let (BootOutcome::Image { version: runs, .. } | BootOutcome::Hung { version: runs, .. }) =
+        card.running()
+    else {
+        return if seen.after.is_none() { Ok(()) } else { Err("no firmware runs".into()) };
+    };
+    let fault = scenario.defect.map(|defect| scenario.firmware(defect));
+    let defect = scenario.defect.filter(|_| {
+        card.faults().iter().any(|f| Some(f) == fault.as_ref())
+            && matches!(fault, Some(Fault::Firmware { fw_version, .. }) if fw_version == runs)
+    });
+    let waits = defect == Some(FirmwareDefect::NeedsDriver);
+    if seen.after.is_some_and(|after| after != runs || waits) {
+        return Err(format!("{runs} runs, with {defect:?}"));
+    }
+    if seen.confirmed == seen.detail.is_some() {
+        return Err("a doubt has no reason".into());
+    }
+    if seen.confirmed && (seen.after != Some(runs) || seen.flashed != Some(runs) || hangs(card)) {
+        return Err(format!("{runs} is confirmed, with {defect:?}"));
+    }
+    if !seen.confirmed && defect.is_none() {
+        return Err(format!("{runs} runs, and is not confirmed"));
+    }
+    Ok(())
+}
+
 /// A backup holds what the card held.
-fn backup_is_right(dir: &Path, before: &Before, nv: &[Range<usize>]) -> Result<(), String> {
+fn backup_is_right(dir: &Path, before: &Before, own: &[Range<usize>]) -> Result<(), String> {
     let held = std::fs::read(dir.join("flash.bin")).map_err(|e| format!("no backup: {e}"))?;
-    match differs(before, &held, nv) {
+    match differs(before, &held, own) {
         Some(at) => Err(format!("the backup is wrong at {at:#x}")),
         None => Ok(()),
     }
@@ -105,21 +133,16 @@ pub(super) fn judge(
     backups: &Path,
 ) -> Result<(), String> {
     let any = |test: fn(&Fault) -> bool| faults.iter().any(test);
-    let firmware = any(|f| matches!(f, Fault::FirmwareWrites { .. }));
     let resets =
         any(|f| matches!(f, Fault::Reset { .. } | Fault::Usurped { .. } | Fault::Suspend { .. }));
-    let nv = match (firmware, job) {
-        (true, _) | (_, CampaignJob::ConfigSet) => {
-            nv_areas(scenario.failsafe, card.spec().chip.size())
-        }
-        _ => Vec::new(),
-    };
+    // Wherever it went: a backup may hold what was there before or what is there now.
+    let own = card.firmware_changes().split_off(before.firmware_changes);
     let flash = card.flash();
-    let changed = differs(before, &flash, &nv);
+    let changed = differs(before, &flash, &own);
     let now = card.boot_outcomes();
     let boots_now = boots(&now);
     match report.exit {
-        Exit::Done => done(before, card, job, report, &nv)?,
+        Exit::Done => done(before, card, job, report, &own)?,
         Exit::NothingToDo => {
             unchanged(changed)?;
             let promised =
@@ -133,9 +156,14 @@ pub(super) fn judge(
             if boots_now != [true; 2] {
                 return Err(format!("{now:?} boots: {:?}", card.boot_refusals()));
             }
+            // Where nothing answers any more, what is on the flash is all that is known.
+            let dead = matches!(scenario.defect, Some(FirmwareDefect::Dies { silent: true, .. }));
+            if !resets && !dead && hangs(card) {
+                return Err("what was started hangs".into());
+            }
         }
         Exit::NeedsRecover => {
-            if boots_now.contains(&true) && boots_strictly(card) {
+            if boots_now.contains(&true) && boots_strictly(card) && !hangs(card) {
                 return Err(format!("{now:?} boots"));
             }
         }
@@ -146,6 +174,12 @@ pub(super) fn judge(
         }
         other => return Err(format!("{other:?} cannot be")),
     }
+    if let Some(seen) = &report.activation
+        && !resets
+        && !card.is_silent()
+    {
+        activated(scenario, card, seen)?;
+    }
     // P1: power cuts alone never take the last image of a failsafe card.
     let cuts = |f: &Fault| matches!(f, Fault::PowerCut { .. } | Fault::MarginalCut { .. });
     let alone = faults.iter().all(cuts) && !matches!(job, CampaignJob::Restore(_));
@@ -155,14 +189,14 @@ pub(super) fn judge(
     }
     // Every backup is what the card held when it was made; this round's are the newest.
     if let Some(dir) = report.backup.as_deref() {
-        backup_is_right(dir, before, &nv)?;
+        backup_is_right(dir, before, &own)?;
     }
     if let Some(made) = report.wrote.as_ref().and_then(|w| w.backup.as_ref()) {
-        backup_is_right(&made.dir, before, &nv)?;
+        backup_is_right(&made.dir, before, &own)?;
     }
     let unsure = backups_in(backups).into_iter().filter(|d| !d.join("seen").is_file());
     for dir in unsure {
-        backup_is_right(&dir, before, &nv)?;
+        backup_is_right(&dir, before, &own)?;
         let _ = std::fs::write(dir.join("seen"), b"");
     }
     if let Some(valid) = report.valid
@@ -177,6 +211,7 @@ pub(super) fn judge(
     let not_ours = report.exit == Exit::NotReady
         && any(|f| matches!(f, Fault::WrongRegister { .. }))
         && card.semaphores_held() == [40];
+    let held = held || hangs(card);
     if !card.is_silent() && !held && !resets && !not_ours && !card.semaphores_held().is_empty() {
         return Err(format!("semaphores {:?} stay taken", card.semaphores_held()));
     }
@@ -228,12 +263,12 @@ fn done(
     card: &SimCard,
     job: &CampaignJob,
     report: &Report,
-    nv: &[Range<usize>],
+    own: &[Range<usize>],
 ) -> Result<(), String> {
     let flash = card.flash();
     let Some(wrote) = &report.wrote else {
         // It writes nothing, or settings.
-        return unchanged(differs(before, &flash, nv));
+        return unchanged(differs(before, &flash, own));
     };
     let now = card.boot_outcomes();
     if *job == CampaignJob::ConfigReset {
@@ -243,11 +278,17 @@ fn done(
     // What a backup holds may be an image of which nothing is promised.
     let restored = matches!(job, CampaignJob::Restore(_));
     let promises = wrote.boots.as_ref().is_some_and(|boots| boots.start.is_some());
-    let outcomes = [&now.lowest_first, &now.highest_first];
-    for outcome in outcomes.into_iter().filter(|_| promises || !restored) {
-        let BootOutcome::Image { start, version } = outcome else {
+    // A restore leaves both images of its backup, and of two the lowest counts (docs/fs2.md#what-boots).
+    let outcomes = [(&now.lowest_first, true), (&now.highest_first, !restored)];
+    for (outcome, counts) in outcomes.into_iter().filter(|_| promises || !restored) {
+        let (BootOutcome::Image { start, version } | BootOutcome::Hung { start, version }) =
+            outcome
+        else {
             return Err(format!("{now:?} boots: {:?}", card.boot_refusals()));
         };
+        if !counts {
+            continue;
+        }
         let boots = wrote.boots.clone().unwrap_or_default();
         if boots.version != Some(*version) || boots.start != Some(*start) {
             return Err(format!("{boots:?} is reported, {outcome:?} boots"));
@@ -263,7 +304,7 @@ fn done(
         let file = if path.is_dir() { path.join("flash.bin") } else { path.clone() };
         let wanted = std::fs::read(file).map_err(|e| e.to_string())?;
         let differ = (0..flash.len())
-            .find(|at| flash[*at] != wanted[*at] && !nv.iter().any(|range| range.contains(at)));
+            .find(|at| flash[*at] != wanted[*at] && !own.iter().any(|range| range.contains(at)));
         if let Some(at) = differ {
             return Err(format!("the restored flash differs from the backup at {at:#x}"));
         }

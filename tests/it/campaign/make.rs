@@ -3,13 +3,15 @@
 use crate::support::SeededRng;
 use crate::sweep::world::{own, small_cx3, small_pro, wide_pro};
 use cx3flash::image::{Half, MAGIC, Recipe, RomRecipe, build, striped};
-use cx3flash::sim::{CardSpec, Fault, SimCard, SimChip, WrongRead, WrongRegister};
+use cx3flash::sim::{CardSpec, Fault, FirmwareDefect, SimCard, SimChip, WrongRead, WrongRegister};
 use std::fmt;
 use std::path::PathBuf;
 
 const VERSIONS: [&str; 3] = ["2.30.8000", "2.36.5150", "2.42.5000"];
 /// Chunk of the failsafe images.
-pub(super) const CHUNK: u32 = 0x1_0000;
+const CHUNK: u32 = 0x1_0000;
+/// Seeds below this one end before the activation, on cards that start at once and prefer the lowest image.
+pub(super) const WITH_ACTIVATION: u64 = 10_000;
 
 /// Files that all scenarios share.
 pub(super) struct CampaignFiles {
@@ -49,6 +51,7 @@ pub(super) enum CampaignJob {
     Verify,
     Query,
     Backup,
+    Activate,
 }
 
 /// One case.
@@ -63,6 +66,19 @@ pub(super) struct CampaignCase {
     pub(super) later: Vec<Fault>,
     /// An image that fits the card.
     pub(super) good: PathBuf,
+    /// Jobs that write load the firmware afterwards.
+    pub(super) activates: bool,
+    /// What is wrong with the firmware of `good` until the last repair.
+    pub(super) defect: Option<FirmwareDefect>,
+}
+
+impl CampaignCase {
+    /// The version of `good` works like this from its next start on.
+    pub(super) fn firmware(&self, defect: FirmwareDefect) -> Fault {
+        let name = self.good.file_stem().and_then(|name| name.to_str()).unwrap();
+        let mut parts = name.split('-').skip(1);
+        Fault::Firmware { fw_version: parts.next().unwrap().parse().unwrap(), defect }
+    }
 }
 
 impl fmt::Display for CampaignCase {
@@ -72,6 +88,15 @@ impl fmt::Display for CampaignCase {
             f,
             "  card {:#x} with {:?}, {}; {:?}; faults {:?}, then {:?}",
             spec.hw_id, spec.chip, self.contents, self.job, self.faults, self.later
+        )?;
+        if !self.activates {
+            return Ok(());
+        }
+        let CardSpec { boot_ms, boots_highest_first, honours_boot_address, .. } = spec;
+        write!(
+            f,
+            "\n  boots in {boot_ms} ms, highest first: {boots_highest_first}, by its register: {honours_boot_address}; new firmware: {:?}",
+            self.defect
         )
     }
 }
@@ -256,6 +281,26 @@ fn register_fault(rng: &mut SeededRng, op: u64, after: u64, reads: u64, bit: u32
     }
 }
 
+/// The boot ROM of a card.
+fn boot_rom(rng: &mut SeededRng, spec: CardSpec) -> CardSpec {
+    CardSpec {
+        boot_ms: pick(rng, &[0, 0, 700, 4000]),
+        boots_highest_first: rng.below(2) == 1,
+        honours_boot_address: rng.below(4) != 0,
+        ..spec
+    }
+}
+
+fn defect(rng: &mut SeededRng) -> Option<FirmwareDefect> {
+    let silent = rng.below(2) == 1;
+    match rng.below(8) {
+        0 | 1 => Some(FirmwareDefect::NeverStarts { recovery_id: silent }),
+        2 => Some(FirmwareDefect::Dies { ms: pick(rng, &[0, 10, 400]), silent }),
+        3 => Some(FirmwareDefect::NeedsDriver),
+        _ => None,
+    }
+}
+
 fn schedule(rng: &mut SeededRng, most: usize) -> Vec<Fault> {
     (0..rng.below(most + 1)).map(|_| fault(rng)).collect()
 }
@@ -287,8 +332,14 @@ impl CampaignCase {
                 }
             }
         }
+        let after = &mut SeededRng(seed.wrapping_mul(0xA076_1D64_78BD_642F));
+        let activates = seed >= WITH_ACTIVATION;
+        let spec = if activates { boot_rom(after, spec) } else { spec };
         let card = SimCard::new(spec, &flash);
         card.set_hurry(true);
+        while card.is_booting() {
+            card.clock().sleep(std::time::Duration::from_millis(100));
+        }
 
         let (text, new) = recipe(rng, failsafe);
         let bytes = build(&new).unwrap();
@@ -329,6 +380,13 @@ impl CampaignCase {
         };
         let faults = schedule(rng, 3);
         let later = schedule(rng, 2);
-        Self { seed, failsafe, card, contents: name, job, faults, later, good }
+        let job = match after.below(16) {
+            0 if activates => CampaignJob::Activate,
+            _ => job,
+        };
+        // Of the version alone is known what the firmware does: the card's own firmware is right.
+        let other = !name.contains(text.split(' ').next().unwrap_or_default());
+        let defect = defect(after).filter(|_| activates && other);
+        Self { seed, failsafe, card, contents: name, job, faults, later, good, activates, defect }
     }
 }

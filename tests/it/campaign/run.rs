@@ -8,7 +8,7 @@ use cx3flash::card::nv::Parameter;
 use cx3flash::image::Mac;
 use cx3flash::job::{self, Exit, JobError, WriteOutcome, WriteRequest};
 use cx3flash::plan::{BurnOptions, IdentityChange, RomChoice, would_boot};
-use cx3flash::sim::{BootOutcome, Fault, SimCard};
+use cx3flash::sim::{BootOutcome, Fault, FirmwareDefect, SimCard};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -32,6 +32,9 @@ fn rounds(
     played: &mut Played,
 ) -> Result<(), String> {
     let card = scenario.card.fork();
+    if let Some(defect) = scenario.defect {
+        card.inject(scenario.firmware(defect));
+    }
     let dir = tempfile::tempdir_in(files.dir.path()).unwrap();
     let first = round(scenario, &card, &scenario.job, &scenario.faults, dir.path(), played)?;
     let broken = matches!(first, Exit::StillBoots | Exit::NeedsRecover | Exit::OutcomeUnknown);
@@ -39,6 +42,10 @@ fn rounds(
     if broken || card.is_silent() {
         let job = repair(scenario, &card, dir.path());
         round(scenario, &card, &job, &scenario.later, dir.path(), played)?;
+        card.power_cycle();
+    }
+    if scenario.defect.is_some() {
+        card.inject(scenario.firmware(FirmwareDefect::Dies { ms: u64::MAX, silent: false }));
         card.power_cycle();
     }
     // Without faults whatever was left can be repaired. An image with a cell between two states looks
@@ -102,7 +109,7 @@ fn round(
     for fault in faults {
         card.inject(fault.clone());
     }
-    let ran = catch_unwind(AssertUnwindSafe(|| command(card, job, backups)));
+    let ran = catch_unwind(AssertUnwindSafe(|| command(card, job, backups, scenario.activates)));
     let Ok(report) = ran else {
         return Err(format!("{job:?} panics"));
     };
@@ -131,19 +138,27 @@ fn write(
     card: &SimCard,
     request: &WriteRequest<'_>,
     backups: &Path,
+    activates: bool,
 ) -> Result<WriteOutcome, JobError> {
     let mut device = job::open_sim(card, "sim")?;
-    job::write(&mut device, request, backups, false, &mut |_| true, &mut ())
+    job::write(&mut device, request, backups, activates, &mut |_| true, &mut ())
 }
 
 /// The job as the command line runs it.
-fn command(card: &SimCard, job: &CampaignJob, backups: &Path) -> Report {
+fn command(card: &SimCard, job: &CampaignJob, backups: &Path, activates: bool) -> Report {
+    let write = |card: &SimCard, request: &WriteRequest<'_>, backups: &Path| {
+        write(card, request, backups, activates)
+    };
     let written = |result: Result<WriteOutcome, JobError>| match result {
         Ok(outcome) => {
             let exit = if outcome.nothing_to_do { Exit::NothingToDo } else { Exit::Done };
             let version = outcome.boots.as_ref().and_then(|boots| boots.version);
-            let text = format!("boots {version:?}");
-            Report { wrote: Some(outcome), ..Report::new(exit, text) }
+            let mut text = format!("boots {version:?}");
+            let activation = outcome.activation.clone();
+            if let Some(activation) = &activation {
+                text.push_str(&format!(", {activation:?}"));
+            }
+            Report { wrote: Some(outcome), activation, ..Report::new(exit, text) }
         }
         Err(error) => Report::failed(&error),
     };
@@ -197,6 +212,17 @@ fn command(card: &SimCard, job: &CampaignJob, backups: &Path) -> Report {
             });
             match set {
                 Ok(_) => Report::new(Exit::Done, "set".into()),
+                Err(error) => Report::failed(&error),
+            }
+        }
+        CampaignJob::Activate => {
+            let activated = job::open_sim(card, "sim")
+                .and_then(|mut device| job::activate(&mut device, &mut ()));
+            match activated {
+                Ok(outcome) => Report {
+                    activation: Some(outcome.activation.clone()),
+                    ..Report::new(Exit::Done, format!("{:?}", outcome.activation))
+                },
                 Err(error) => Report::failed(&error),
             }
         }
