@@ -99,8 +99,14 @@ impl BenchJob {
                 let options = BurnOptions::default();
                 let request = WriteRequest::Burn(&image, &options);
                 let backups = dir.join("backups");
-                let outcome =
-                    job::write(device, &request, &backups, false, &mut |_| true, &mut ()).unwrap();
+                let outcome = job::write(
+                    device,
+                    &request,
+                    job::WriteOptions::later(&backups),
+                    &mut |_| true,
+                    &mut (),
+                )
+                .unwrap();
                 assert!(!outcome.nothing_to_do);
             }
         }

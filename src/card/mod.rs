@@ -28,7 +28,7 @@ pub use error::CardError;
 pub use hw_key::HwKey;
 pub use registers::{CrOffset, Reg, Semaphore};
 pub use semaphore::{FlashHold, SemaphoreState, Staleness, WATCH};
-pub use session::{BootStep, Card, FirmwareSeen, FirmwareState, ResetSeen};
+pub use session::{BootStep, Card, FirmwareSeen, FirmwareState, ResetSeen, WATCHED};
 pub use space::{CrError, CrSpace};
 pub use tools::{ToolsError, ToolsInterface};
 pub use transport::{BadBarAccess, BarAccess};

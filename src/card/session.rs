@@ -27,6 +27,10 @@ pub(super) const MOST_UNANSWERED: u32 = 8;
 /// Readings of the running version before it is unknown.
 const MOST_READINGS: u32 = 8;
 
+/// How long firmware is watched after a reset before it is taken to run: one that fails may do so a moment
+/// after its start.
+pub const WATCHED: Duration = Duration::from_secs(2);
+
 /// Time between two looks at firmware that is watched.
 const LIFE_STEP: Duration = Duration::from_millis(100);
 

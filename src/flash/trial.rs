@@ -2,13 +2,8 @@
 
 use super::work::{PlanRun, StepError, check_equal};
 use super::{Event, Events, FlashError};
-use crate::card::{FirmwareState, ResetSeen, RunningVersion};
+use crate::card::{FirmwareState, ResetSeen, RunningVersion, WATCHED};
 use crate::image::FlashAddr;
-use std::time::Duration;
-
-/// How long firmware is watched before it is taken to run. Firmware that fails may do so a moment after its
-/// start; the old image is still one meanwhile.
-const WATCHED: Duration = Duration::from_secs(2);
 
 /// What a trial distinguishes, and where it goes back to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +12,8 @@ pub struct Trial {
     pub new: RunningVersion,
     /// Version of the image that stays until the new one was seen.
     pub old: RunningVersion,
+    /// The old firmware ran before the job.
+    pub old_ran: bool,
     /// Where the old image starts.
     pub back: FlashAddr,
     /// The boot address of the old image, as its register takes it.
@@ -32,8 +29,9 @@ pub struct WayBack {
     pub now: Option<Result<ResetSeen, FlashError>>,
     /// The old firmware was seen running.
     pub old_runs: bool,
-    /// The new signature was invalidated, and the old one read as before.
-    pub invalidated: Result<(), FlashError>,
+    /// The new signature was invalidated, and the old one read as before; `None` where neither firmware was ever
+    /// seen running, so that both images stay.
+    pub invalidated: Option<Result<(), FlashError>>,
 }
 
 /// What is compared before and after the resets of a trial.
@@ -122,6 +120,9 @@ impl PlanRun<'_> {
         if !old_runs {
             restart(self, &mut old_runs);
         }
+        if !old_runs && !trial.old_ran {
+            return WayBack { tried, now, old_runs, invalidated: None };
+        }
         let new = self.signature_at();
         let invalidated =
             self.lock_again(trial, events).and_then(|()| self.invalidate(new.as_slice()));
@@ -129,7 +130,7 @@ impl PlanRun<'_> {
         if !old_runs && invalidated.is_ok() && self.session.ready_for_reset().is_ok() {
             restart(self, &mut old_runs);
         }
-        let invalidated = invalidated.map_err(|(_, error)| error);
+        let invalidated = Some(invalidated.map_err(|(_, error)| error));
         WayBack { tried, now, old_runs, invalidated }
     }
 }

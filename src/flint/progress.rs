@@ -54,7 +54,7 @@ impl<'a> FlintProgress<'a> {
         request: &WriteRequest<'_>,
     ) -> Result<WriteOutcome, JobError> {
         let dir = job::default_backup_dir();
-        job::write(device, request, &dir, false, &mut |_| true, self)
+        job::write(device, request, job::WriteOptions::later(&dir), &mut |_| true, self)
     }
 
     /// Prints how a job ended that writes.

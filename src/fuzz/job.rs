@@ -3,7 +3,9 @@
 use super::files::in_dir;
 use super::flash_of;
 use crate::image::{Contents, Half, Identity, Recipe, Rom, build, striped};
-use crate::job::{Exit, ImageFile, JobError, RomFile, WriteOutcome, WriteRequest, open_sim, write};
+use crate::job::{
+    Exit, ImageFile, JobError, RomFile, WriteOptions, WriteOutcome, WriteRequest, open_sim, write,
+};
 use crate::plan::{BurnOptions, IdentityChange};
 use crate::sim::{BootOutcome, CardSpec, Fault, SimCard, WrongRead};
 use arbitrary::{Arbitrary, Unstructured};
@@ -126,7 +128,13 @@ fn run(input: &JobInput, card: &SimCard, dir: &Path) -> Option<Result<WriteOutco
         _ => WriteRequest::RomRemove,
     };
     let ran = open_sim(card, "sim:fuzz").and_then(|mut device| {
-        write(&mut device, &request, &dir.join("backups"), false, &mut |_| true, &mut ())
+        write(
+            &mut device,
+            &request,
+            WriteOptions::later(&dir.join("backups")),
+            &mut |_| true,
+            &mut (),
+        )
     });
     Some(ran)
 }

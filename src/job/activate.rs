@@ -9,13 +9,15 @@
 //! | on vfio-pci already (passthrough host) | `activate`: software reset. A burn leaves it alone: the guest's driver resets it when it loads (docs/linux.md#cards-in-virtual-machines) |
 
 use super::assumptions::reset_is_contradicted;
+use super::error_text::error_chain;
+use super::first_start::look_first;
 use super::images::{no_image, read_images};
 use super::query::outcome;
 use super::session::{CardFacts, version};
-use super::{CardReport, Device, JobError, QueryOutcome};
-use crate::card::{CardError, FirmwareState};
+use super::{AfterReset, CardReport, Device, JobError, QueryOutcome};
+use crate::card::{CardError, FirmwareState, ResetSeen, WATCHED};
 use crate::flash::{Event, Events};
-use crate::host::{PortReport, driver_info};
+use crate::host::{Mark, PortReport, driver_info};
 use crate::image::{Depth, Version};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -79,6 +81,7 @@ pub fn activate(device: &mut Device, events: &mut dyn Events) -> Result<Activate
             .ok_or_else(|| no_image(&query.images, &would_not_start(&query)))?;
         (card, flashed)
     };
+    look_first(device, &facts, flashed, events)?;
     Ok(ActivateOutcome { card, activation: activate_as(device, &facts, flashed, events)? })
 }
 
@@ -139,13 +142,16 @@ pub(super) fn activate_after(
 /// Refuses a software reset below a port that would take the card away. A card that goes back to its
 /// driver is reset by that driver's probe, as at every boot.
 pub(super) fn may_reset(device: &Device) -> Result<(), JobError> {
-    let Some(borrowed) = &device.borrowed else {
-        return Ok(());
-    };
-    if borrowed.original_driver().is_some() {
-        return Ok(());
+    match device.borrowed.as_ref().and_then(|b| b.original_driver()) {
+        Some(_) => Ok(()),
+        None => no_reset(device).map_or(Ok(()), Err),
     }
-    port_allows_reset(borrowed.port_above().as_ref())
+}
+
+/// Why the card must not be reset while it is borrowed.
+pub(super) fn no_reset(device: &Device) -> Option<JobError> {
+    let port = device.borrowed.as_ref()?.port_above();
+    port_allows_reset(port.as_ref()).err()
 }
 
 fn port_allows_reset(port: Option<&PortReport>) -> Result<(), JobError> {
@@ -162,49 +168,81 @@ fn port_allows_reset(port: Option<&PortReport>) -> Result<(), JobError> {
 }
 
 /// Reset; `wanted` must run afterwards.
-fn activate_as(
+pub(super) fn activate_as(
     device: &mut Device,
     facts: &CardFacts,
     wanted: Version,
     events: &mut dyn Events,
 ) -> Result<Activation, JobError> {
-    let home = device.borrowed.as_ref().and_then(|b| b.original_driver());
-    let (by, after, reset_seen, lives) = match home {
-        Some(driver) => {
-            events.emit(Event::Note {
-                text: format!("giving the card back to {driver}, which resets it"),
-            });
-            // Its probe does not start on a chip that has not come back from the reset.
-            (ActivatedBy::Driver, by_driver(device)?, true, true)
-        }
-        None => {
-            events.emit(Event::Note { text: "resetting the card".into() });
-            let found = by_reset(device, facts).map_err(|error| at_reset(error, wanted))?;
-            (ActivatedBy::SoftwareReset, found.0, found.1, found.2)
-        }
+    let Some(driver) = device.borrowed.as_ref().and_then(|b| b.original_driver()) else {
+        let seen = watched_reset(device, facts, wanted, events)?;
+        return activated_by_reset(device, facts, wanted, seen);
     };
-    tracing::info!(?by, %wanted, ?after, "the card is back");
-    let runs = by == ActivatedBy::Driver || device.card.firmware() == FirmwareState::Runs;
-    let silent = after.is_none() && runs;
+    events.emit(Event::Note { text: format!("giving the card back to {driver}, which resets it") });
+    let after = by_driver(device)?;
+    tracing::info!(%wanted, ?after, "the card is back");
+    let silent = after.is_none();
+    if !silent && after != Some(wanted) {
+        return Err(not_activated(wanted, after, FirmwareState::Runs));
+    }
+    // Its probe does not start on a chip that has not come back from the reset.
+    let detail = silent
+        .then(|| format!("the driver reports no version, so whether {wanted} runs is not known"));
+    Ok(activation(ActivatedBy::Driver, facts, after, wanted, detail))
+}
+
+fn activation(
+    by: ActivatedBy,
+    facts: &CardFacts,
+    after: Option<Version>,
+    wanted: Version,
+    detail: Option<String>,
+) -> Activation {
+    let confirmed = detail.is_none();
+    Activation { by, before: facts.running, after, flashed: Some(wanted), confirmed, detail }
+}
+
+fn not_activated(wanted: Version, after: Option<Version>, state: FirmwareState) -> JobError {
+    JobError::NotActivated {
+        wanted: wanted.to_string(),
+        running: match after {
+            Some(version) => format!("{version} runs"),
+            None => "no firmware runs".into(),
+        },
+        left: match (after, state) {
+            (None, FirmwareState::Recovery | FirmwareState::NotRunning) => AfterReset::NoFirmware,
+            _ => AfterReset::OtherFirmware,
+        },
+    }
+}
+
+/// What a reset by this program has started, which must be `wanted`.
+pub(super) fn activated_by_reset(
+    device: &mut Device,
+    facts: &CardFacts,
+    wanted: Version,
+    seen: ResetSeen,
+) -> Result<Activation, JobError> {
+    let ResetSeen { arrived, firmware } = seen;
+    let after = firmware.version.map(version);
+    // Its PCI ids are others now; what the kernel knows of it is of the card as it was.
+    // A card whose firmware does not run stays as it is: no driver may meet it.
+    device.reenumerate = facts.recovery && firmware.state == FirmwareState::Runs;
+    if device.reenumerate {
+        device.end();
+        if let Some(error) = device.not_put_back() {
+            return Err(error);
+        }
+    }
+    let silent = after.is_none() && firmware.state == FirmwareState::Runs;
     if after != Some(wanted) && !silent {
-        return Err(JobError::NotActivated {
-            wanted: wanted.to_string(),
-            running: match after {
-                Some(version) => format!("{version} runs"),
-                None => "no firmware runs".into(),
-            },
-            hung: after.is_none(),
-        });
+        return Err(not_activated(wanted, after, firmware.state));
     }
     // Another version than before was loaded by this reset.
-    let loaded = reset_seen || facts.running != after;
+    let loaded = arrived || facts.running != after;
     let detail = if silent {
-        let who = match by {
-            ActivatedBy::Driver => "the driver reports",
-            ActivatedBy::SoftwareReset => "the firmware shows",
-        };
-        Some(format!("{who} no version, so whether {wanted} runs is not known"))
-    } else if !lives {
+        Some(format!("the firmware shows no version, so whether {wanted} runs is not known"))
+    } else if !firmware.lives {
         Some(format!(
             "{wanted} was loaded, and 0x41270 does not change as it does while firmware runs, so whether it has \
              stopped is not known"
@@ -216,57 +254,36 @@ fn activate_as(
     } else {
         None
     };
-    Ok(Activation {
-        by,
-        before: facts.running,
-        after,
-        flashed: Some(wanted),
-        confirmed: detail.is_none(),
-        detail,
-    })
+    Ok(activation(ActivatedBy::SoftwareReset, facts, after, wanted, detail))
 }
 
-/// An error of a reset that may have begun: the flash holds the version all the same. A semaphore or
-/// the host in the way is what it was before.
-fn at_reset(error: JobError, wanted: Version) -> JobError {
-    match error {
-        error @ (JobError::Card(CardError::SemaphoreHeld { .. }) | JobError::NotPutBack { .. }) => {
-            error
-        }
-        error => JobError::NotActivated {
-            wanted: wanted.to_string(),
-            running: super::error_text::error_chain(&error),
-            hung: false,
-        },
-    }
-}
-
-/// Resets the card; what runs afterwards, whether the reset was seen, and whether the firmware shows life.
-fn by_reset(
+/// Resets the card and watches what runs. A driver does not get a card without firmware.
+pub(super) fn watched_reset(
     device: &mut Device,
     facts: &CardFacts,
-) -> Result<(Option<Version>, bool, bool), JobError> {
-    let seen = device.card.software_reset()?;
-    let mut runs = || Ok((device.card.running_version()?, device.card.shows_life()?));
-    let (after, lives) = match runs() {
-        // Another program resets it.
-        Err(CardError::Gone { .. }) => {
-            device.card.wait_until_ready()?;
-            (device.card.running_version()?, device.card.shows_life()?)
-        }
-        found => found?,
-    };
-    let after = after.map(version);
-    // Its PCI ids are others now; what the kernel knows of it is of the card as it was.
-    // A card whose firmware does not run stays as it is: no driver may meet it.
-    device.reenumerate = facts.recovery && device.card.firmware() == FirmwareState::Runs;
-    if device.reenumerate {
-        device.end();
-        if let Some(error) = device.not_put_back() {
-            return Err(error);
-        }
+    wanted: Version,
+    events: &mut dyn Events,
+) -> Result<ResetSeen, JobError> {
+    events.emit(Event::Note { text: "resetting the card".into() });
+    let seen = device.card.reset_and_watch(WATCHED);
+    let runs = seen.as_ref().is_ok_and(|seen| seen.firmware.state == FirmwareState::Runs);
+    if runs || !facts.recovery && !matches!(seen, Err(CardError::SemaphoreHeld { .. })) {
+        device.note(Mark::Boots(runs));
     }
-    Ok((after, seen, lives))
+    seen.map_err(|error| at_reset(error, wanted))
+}
+
+/// An error of a reset that may have begun: the flash holds the version all the same. A semaphore in the way
+/// is what it was before.
+fn at_reset(error: CardError, wanted: Version) -> JobError {
+    match error {
+        error @ CardError::SemaphoreHeld { .. } => error.into(),
+        error => JobError::NotActivated {
+            wanted: wanted.to_string(),
+            running: error_chain(&JobError::from(error)),
+            left: AfterReset::Silence,
+        },
+    }
 }
 
 /// Give the card back and ask its driver what runs. No driver knows when it has no port.

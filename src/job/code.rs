@@ -219,6 +219,8 @@ pub enum Code {
     ReadingsDiffer,
     /// The new firmware did not start.
     ActivateFailed,
+    /// The new firmware did not start on trial, and the card went back to the old one.
+    NotStarted,
     /// The slot's port could remove the card at a reset.
     PortRemovesCard,
     /// The running firmware is older than the interface for settings.
@@ -399,7 +401,7 @@ impl Code {
             | Self::Unhealthy => Exit::NotReady,
             Self::NotPutBack | Self::JournalDamaged | Self::JournalUnclear => Exit::HostNotRestored,
             Self::OutcomeUnknown => Exit::OutcomeUnknown,
-            Self::ActivateFailed => Exit::StillBoots,
+            Self::ActivateFailed | Self::NotStarted => Exit::StillBoots,
             Self::Interrupted => Exit::Interrupted,
             _ => Exit::Failed,
         }
@@ -564,6 +566,12 @@ impl Code {
             Self::PortRemovesCard => &[
                 "power the machine off and on, or bind the card to mlx4_core once (its probe resets the card): \
                  the firmware on the flash starts then",
+            ],
+            Self::NotStarted => &[
+                "if its firmware starts only with its driver, or this card takes no notice of the boot address \
+                 register: <typed --no-trial>",
+                "if its firmware starts only with its driver, or this card takes no notice of the boot address \
+                 register: <card> burn <image|IMAGE> --no-trial",
             ],
             Self::ActivateFailed => {
                 &["power the machine off and on; the new firmware is on the flash"]

@@ -149,8 +149,19 @@ pub enum JobError {
         wanted: String,
         /// What runs instead.
         running: String,
-        /// The card answers, and no firmware runs on it.
-        hung: bool,
+        left: AfterReset,
+    },
+    /// A trial did not show the new firmware.
+    #[error("the new firmware did not start; {now} ({seen})")]
+    NotStarted {
+        /// What runs now, and what the flash holds, where that is not the old image alone.
+        now: String,
+        /// What the trial showed.
+        seen: String,
+        /// The old firmware was seen running.
+        old_runs: bool,
+        /// The backup made before, if any.
+        backup: Option<PathBuf>,
     },
     /// Another card than the one that its owner named as expendable.
     #[error("the card's serial number is {found}, not {named}; nothing was changed")]
@@ -167,6 +178,17 @@ pub enum JobError {
         number: u8,
         why: String,
     },
+}
+
+/// What a card shows after a reset that did not load what it should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterReset {
+    /// Another version runs.
+    OtherFirmware,
+    /// It answers, and no firmware runs on it.
+    NoFirmware,
+    /// It did not get ready.
+    Silence,
 }
 
 fn after_change(written: Option<&Version>, boots: Option<&BootReport>) -> String {

@@ -166,7 +166,7 @@ impl Outcome {
             (Exit::OutcomeUnknown, _) => Code::OutcomeUnknown.advice(),
             // The card became silent behind the reading of its flash.
             (Exit::NeedsRecover | Exit::StillBoots, Code::CardGone)
-            | (Exit::StillBoots, Code::ActivateFailed) => self.code.advice(),
+            | (Exit::StillBoots, Code::ActivateFailed | Code::NotStarted) => self.code.advice(),
             (Exit::StillBoots, _) => RUN_AGAIN,
             // The image is valid, so `recover` would be refused.
             (Exit::NeedsRecover, Code::ActivateFailed) if context.backup.is_none() => BURN_ANOTHER,

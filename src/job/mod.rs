@@ -17,6 +17,7 @@ mod doctor;
 mod error;
 mod error_text;
 mod file;
+mod first_start;
 mod flash;
 mod hint;
 mod host;
@@ -55,10 +56,11 @@ pub use bug_report::{BugReport, FinishedCommand};
 pub use code::{Code, Exit};
 pub use device::{Device, open, open_sim};
 pub use doctor::{DoctorOutcome, doctor};
-pub use error::{JobError, NvError};
+pub use error::{AfterReset, JobError, NvError};
 pub(crate) use error_text::{causes, error_chain, one_line};
 pub use file::{ImageFile, RomFile, read_image, read_rom};
 pub(crate) use file::{read_bytes, read_key};
+pub use first_start::FirstStart;
 pub use flash::{FlashInfo, FlashReadOutcome, flash_bytes, flash_info, flash_read};
 pub use hint::HintContext;
 pub use host::{
@@ -83,7 +85,9 @@ pub use readings::UnsteadyRange;
 pub use request::{WriteJob, WriteRequest};
 pub use restore::read_backup;
 pub use rom::{RomOutcome, rom_info, rom_info_file, rom_read, rom_read_image};
-pub use run::{Confirm, PlanOutcome, StopReport, WriteOutcome, plan, write, write_reporting};
+pub use run::{
+    Confirm, PlanOutcome, StopReport, WriteOptions, WriteOutcome, plan, write, write_reporting,
+};
 pub use running::RunningNow;
 pub use selector::CardSelector;
 pub use selftest::{

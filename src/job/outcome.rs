@@ -4,7 +4,7 @@
 //! code. What is left on the card after a change overrides it.
 
 use super::code::{Code, Exit};
-use super::{JobError, NvError};
+use super::{AfterReset, JobError, NvError};
 use crate::card::{CardError, Semaphore, ToolsError};
 use crate::flash::FlashError;
 use crate::host::{DiscoverError, HostError, JournalError, LeaseError};
@@ -43,12 +43,13 @@ impl JobError {
                 Some(Some(_)) if matches!(**source, Self::NotPutBack { .. }) => {
                     Exit::HostNotRestored
                 }
-                Some(Some(_)) if matches!(**source, Self::NotActivated { hung: true, .. }) => {
-                    Exit::NeedsRecover
-                }
-                Some(Some(_)) => Exit::StillBoots,
+                Some(Some(_)) => match **source {
+                    Self::NotActivated { left, .. } => after_reset(left),
+                    _ => Exit::StillBoots,
+                },
             },
-            Self::NotActivated { hung: true, .. } => Exit::NeedsRecover,
+            Self::NotActivated { left, .. } => after_reset(*left),
+            Self::NotStarted { old_runs: false, .. } => Exit::OutcomeUnknown,
             _ => code.exit(),
         };
         Outcome { exit, code }
@@ -59,6 +60,7 @@ impl JobError {
         match self {
             Self::Stopped { backup, .. }
             | Self::AfterChange { backup, .. }
+            | Self::NotStarted { backup, .. }
             | Self::WrongBoot { backup, .. } => backup.as_deref(),
             Self::Nv(error) => error.left().map(|(_, backup)| backup),
             _ => None,
@@ -105,11 +107,20 @@ impl JobError {
             Self::Changed { .. } => Code::CardChanged,
             Self::ReadingsDiffer => Code::ReadingsDiffer,
             Self::NotActivated { .. } => Code::ActivateFailed,
+            Self::NotStarted { .. } => Code::NotStarted,
             Self::PortRemovesCard { .. } => Code::PortRemovesCard,
             Self::OtherSerial { .. } => Code::OtherSerial,
             Self::InUse { .. } => Code::InUse,
             Self::Nv(error) => nv(error),
         }
+    }
+}
+
+fn after_reset(left: AfterReset) -> Exit {
+    match left {
+        AfterReset::OtherFirmware => Exit::StillBoots,
+        AfterReset::NoFirmware => Exit::NeedsRecover,
+        AfterReset::Silence => Exit::OutcomeUnknown,
     }
 }
 

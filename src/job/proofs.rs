@@ -68,6 +68,38 @@ impl RecordKey {
     }
 }
 
+/// What the boot ROM of this card makes of the boot address register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum AddressFact {
+    /// With two complete images, it started the one that the register named.
+    Honoured,
+    /// It starts an image that a trial did not.
+    Ignored,
+    /// A trial of this version ended in the old one. Why is not known.
+    Refused { new: Version },
+}
+
+/// [`AddressFact`], and how it was seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct AddressRecord {
+    pub(super) fact: AddressFact,
+    pub(super) how: String,
+    /// UTC, RFC 3339.
+    pub(super) time: String,
+}
+
+impl AddressRecord {
+    pub(super) fn now(fact: AddressFact, how: String) -> Self {
+        Self { fact, how, time: now() }
+    }
+}
+
+fn now() -> String {
+    let time = OffsetDateTime::now_utc().replace_nanosecond(0).ok();
+    time.and_then(|t| t.format(&Rfc3339).ok()).unwrap_or_default()
+}
+
 /// The file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct CardRecord {
@@ -79,6 +111,9 @@ pub(super) struct CardRecord {
     pub(super) chains: Option<ChainVerdict>,
     /// Results of the self-test, or of its quick stages.
     pub(super) stages: Vec<StageRecord>,
+    /// Of the card's boot ROM: believed whatever firmware, board or kernel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    boot_address: Option<AddressRecord>,
 }
 
 impl CardRecord {
@@ -128,24 +163,47 @@ impl ProofStore {
         if let Some(known) = self.recorded {
             return Some(self.record(board, Some(known?), Vec::new()));
         }
-        let path = self.path();
-        let never = || false;
-        let name = path.file_name()?.to_str()?;
-        let bytes = InputDir::open(&self.dir, &never).ok()??.read(name, MAX_LEN, &never).ok()?;
-        let record: CardRecord = match serde_json::from_slice(&bytes) {
-            Ok(record) => record,
-            Err(error) => {
-                tracing::warn!(path = %escape::path(path), %error, "not used");
-                return None;
-            }
-        };
-        let ours = record.schema == SCHEMA && record.key.fits(&self.key(board));
+        let record = self.read()?;
+        let ours = record.key.fits(&self.key(board));
         let holds = match &record.chains {
             Some(ChainVerdict::Proven(proof)) => proof.holds(),
             Some(ChainVerdict::Contradicted { .. }) | None => true,
             Some(ChainVerdict::TooLittle { .. }) => false,
         };
         (ours && holds).then_some(record)
+    }
+
+    fn read(&self) -> Option<CardRecord> {
+        let path = self.path();
+        let never = || false;
+        let name = path.file_name()?.to_str()?;
+        let bytes = InputDir::open(&self.dir, &never).ok()??.read(name, MAX_LEN, &never).ok()?;
+        match serde_json::from_slice::<CardRecord>(&bytes) {
+            Ok(record) => (record.schema == SCHEMA).then_some(record),
+            Err(error) => {
+                tracing::warn!(path = %escape::path(path), %error, "not used");
+                None
+            }
+        }
+    }
+
+    /// What the boot ROM of this card makes of the boot address register.
+    pub(super) fn address(&self, board: BoardKey<'_>) -> Option<AddressRecord> {
+        if self.recorded.is_some() {
+            return None;
+        }
+        let record = self.read()?;
+        let key = self.key(board);
+        let same = (&record.key.serial, &record.key.chip) == (&key.serial, &key.chip);
+        record.boot_address.filter(|_| same)
+    }
+
+    /// Stores that beside what is known.
+    pub(super) fn save_address(&self, board: BoardKey<'_>, address: AddressRecord) {
+        let known = self.load(board);
+        let mut record = known.unwrap_or_else(|| self.record(board, None, Vec::new()));
+        record.boot_address = Some(address);
+        self.keep(&record);
     }
 
     /// Stores a verdict about chained reads beside what is known; one that settles nothing is not stored.
@@ -175,14 +233,17 @@ impl ProofStore {
         chains: Option<ChainVerdict>,
         stages: Vec<StageRecord>,
     ) -> Option<PathBuf> {
+        self.keep(&self.record(board, chains, stages))
+    }
+
+    fn keep(&self, record: &CardRecord) -> Option<PathBuf> {
         if self.recorded.is_some() {
             return None;
         }
-        let record = self.record(board, chains, stages);
         let path = self.path();
-        match self.replace(&path, &record) {
+        match self.replace(&path, record) {
             Ok(()) => {
-                tracing::info!(path = %escape::path(&path), ?chains, "stored");
+                tracing::info!(path = %escape::path(&path), chains = ?record.chains, "stored");
                 Some(path)
             }
             Err(error) => {
@@ -201,13 +262,10 @@ impl ProofStore {
         CardRecord {
             schema: SCHEMA,
             key: self.key(board),
-            time: OffsetDateTime::now_utc()
-                .replace_nanosecond(0)
-                .ok()
-                .and_then(|t| t.format(&Rfc3339).ok())
-                .unwrap_or_default(),
+            time: now(),
             chains,
             stages,
+            boot_address: self.address(board),
         }
     }
 

@@ -1,21 +1,25 @@
 //! Steps of every writing job: snapshot, plan, confirm, backup, the typestate, a reading of what would
 //! boot, activation.
 
-use super::activate::activate_after;
 use super::assumptions::{judge, quick};
 use super::backup::{confirm as confirm_backup, remember, reserve, store};
+use super::first_start::{self, Finished, confirmed, start_facts, trial_of};
 use super::session::{CardFacts, serial_of, snapshot};
-use super::settle::{LeftProbe, after_change, settle, version_of, what_boots};
+use super::settle::{LeftProbe, after_change, settle, what_boots};
 use super::store::digest;
 use super::{
-    Activation, Backup, BootReport, CardReport, Device, ImageFile, JobError, RunningNow, WriteJob,
+    Activation, Backup, BootReport, CardReport, Device, FirstStart, ImageFile, JobError, RunningNow, WriteJob,
     WriteRequest,
 };
+use crate::card::ResetSeen;
 use crate::escape;
-use crate::flash::{Boots, Events, FlashSource, Locked, Phase, Stopped};
+use crate::flash::{Boots, Events, FlashSource, Locked, Phase, Stopped, Tried, WayBack};
 use crate::host::Mark;
 use crate::image::FlashAddr;
-use crate::plan::{BootEvidence, BurnOptions, Pass, Plan, PlanReport};
+use crate::plan::{
+    Action, BootEvidence, BurnOptions, CardSnapshot, Pass, Plan, PlanReport, StartKind,
+    StartReport, StartRequest, TrialImages,
+};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -23,6 +27,21 @@ use std::path::{Path, PathBuf};
 /// Asked once, with the plan that will be carried out; `false` ends the job with
 /// [`JobError::Declined`].
 pub type Confirm<'a> = &'a mut dyn FnMut(&PlanReport) -> bool;
+
+/// How a writing job is carried out.
+#[derive(Clone, Copy, Debug)]
+pub struct WriteOptions<'a> {
+    /// A backup is made in a new directory inside.
+    pub backup_dir: &'a Path,
+    pub start: StartRequest,
+}
+
+impl<'a> WriteOptions<'a> {
+    /// What is written starts later.
+    pub fn later(backup_dir: &'a Path) -> Self {
+        Self { backup_dir, start: StartRequest::Later }
+    }
+}
 
 /// Outcome of every job that writes to the card.
 #[derive(Clone, Debug, JsonSchema, Serialize)]
@@ -40,6 +59,9 @@ pub struct WriteOutcome {
     pub stopped: Option<StopReport>,
     /// What would boot now; `None` when it was not read after the plan.
     pub boots: Option<BootReport>,
+    /// What was seen of the new firmware before the old image was invalidated, or before a driver got the
+    /// card; `None` as in the plan, and where the job did not come that far.
+    pub first_start: Option<FirstStart>,
     /// The reset and what runs after it, if it was asked for.
     pub activation: Option<Activation>,
     /// What runs at the end, where no reset was asked for; `None` when it was not read.
@@ -87,6 +109,7 @@ pub fn plan(
     drop(locked);
     let mut plan = image.plan(&card, options);
     judge(device, &facts, &card, &mut plan);
+    plan.starts(&card, &start_facts(device, &facts, StartRequest::Trial));
     Ok(PlanOutcome {
         card: card_report,
         image: image.path.clone(),
@@ -95,18 +118,15 @@ pub fn plan(
     })
 }
 
-/// Runs a writing job (P1 to P5, P7). A backup is made in a new directory inside `backup_dir`; with
-/// `activate` the new firmware is loaded afterwards.
-/// [`JobError::outcome`] reports what is left on the card.
+/// Runs a writing job (P1 to P5, P7). [`JobError::outcome`] reports what is left on the card.
 pub fn write(
     device: &mut Device,
     request: &WriteRequest<'_>,
-    backup_dir: &Path,
-    activate: bool,
+    options: WriteOptions<'_>,
     confirm: Confirm<'_>,
     events: &mut dyn Events,
 ) -> Result<WriteOutcome, JobError> {
-    write_reporting(device, request, backup_dir, activate, confirm, events, &mut None)
+    write_reporting(device, request, options, confirm, events, &mut None)
 }
 
 /// As [`write()`]. `known` gets what is known of the outcome, also when the job fails; it stays `None` when
@@ -114,8 +134,7 @@ pub fn write(
 pub fn write_reporting(
     device: &mut Device,
     request: &WriteRequest<'_>,
-    backup_dir: &Path,
-    activate: bool,
+    options: WriteOptions<'_>,
     confirm: Confirm<'_>,
     events: &mut dyn Events,
     known: &mut Option<WriteOutcome>,
@@ -133,6 +152,7 @@ pub fn write_reporting(
     quick(device, &facts, &card);
     let mut plan = decide(&card);
     judge(device, &facts, &card, &mut plan);
+    plan.starts(&card, &start_facts(device, &facts, options.start));
     log_plan(&plan);
     let known = known.insert(WriteOutcome {
         card: described,
@@ -142,6 +162,7 @@ pub fn write_reporting(
         backup: None,
         stopped: None,
         boots: None,
+        first_start: None,
         activation: None,
         running: None,
         image_sha256: None,
@@ -156,21 +177,19 @@ pub fn write_reporting(
     };
     // The directory is made before the question: one that cannot be written is an error now, and the
     // question can name it.
-    let place = reserve(&card, backup_dir)?;
+    let place = reserve(&card, options.backup_dir)?;
     let line = format!("The backup goes to {}.", escape::path(place.path()));
     known.plan.warnings.push(line);
     if !confirm(&known.plan) {
         return Err(JobError::Declined);
     }
     let chip = card.chip;
-    let expected = action.boots;
-    // Where no image is written, the plan's own evidence holds.
-    let evidence = match action.contents {
-        Some(_) => expected.start.map_or(BootEvidence::Nothing, BootEvidence::Kept),
-        None => card.evidence(),
-    };
+    let (expected, evidence) = expected(&action, &card);
     let probe = LeftProbe::new(&card, action.contents.as_ref());
-    let written = version_of(action.contents.as_ref());
+    let written = action.version();
+    let trial = action.trial;
+    let looks = known.plan.start.as_ref().is_some_and(|start| start.kind == StartKind::Look);
+    let life_shows = looks && first_start::shows_life(device)?;
     let journal = device.borrowed();
     let mut backup = store(place, &facts, &card, unsteady, events)?;
     backup.announce(events);
@@ -182,13 +201,15 @@ pub fn write_reporting(
         }
         journal.mark(Mark::FlashTouched)?;
     }
-    let ended = carry_out(locked, action.passes, &probe, events)
-        .map(|mut locked| what_boots(&mut locked.source(), chip, evidence, &expected));
+    let ended =
+        carry_out(locked, action.passes, trial, &probe, events).map(|(mut locked, seen)| {
+            (what_boots(&mut locked.source(), chip, evidence, &expected), seen)
+        });
     remember(chains, &facts, &card);
     drop(card);
-    let first = match ended {
-        Ok(first) => first,
-        Err(stopped) => {
+    let (first, tried) = match ended {
+        Ok(ended) => ended,
+        Err(NotDone::Stopped(stopped)) => {
             let stopped = left_behind(device, stopped, &probe);
             known.stopped = Some(StopReport {
                 phase: stopped.phase,
@@ -198,6 +219,19 @@ pub fn write_reporting(
             });
             return Err(JobError::Stopped { stopped, backup: Some(backup.dir) });
         }
+        Err(NotDone::NotStarted(images, back)) => {
+            let (seen, mut error) = first_start::refused(device, &facts, images, *back);
+            known.first_start = Some(seen);
+            known.boots = probe.settled(device).ok().map(|left| left.report);
+            if let JobError::NotStarted { backup: made, .. } = &mut error {
+                *made = Some(backup.dir);
+            }
+            return Err(error);
+        }
+    };
+    known.first_start = match (trial, tried) {
+        (Some(images), Some(seen)) => Some(confirmed(images, &seen)),
+        _ => untried(known.plan.start.as_ref()),
     };
     let sure = |found: &BootReport| *found == expected;
     let boots = match first {
@@ -218,11 +252,14 @@ pub fn write_reporting(
     if !sure(&boots) {
         return Err(wrong_boot(&boots, &backup.dir));
     }
-    known.activation = match (activate, boots.version) {
-        (true, Some(version)) => activate_after(device, &facts, version, events)
-            .map_err(|error| after_change(written, Some(&boots), Some(&backup.dir), error))?,
-        _ => None,
-    };
+    if let Some(wanted) = boots.version {
+        let (request, plan) = (options.start, known.plan.start.clone());
+        let finished = Finished { request, plan: plan.as_ref(), tried, life_shows, wanted };
+        known.activation =
+            first_start::start(device, &facts, &finished, &mut known.first_start, events)
+                .map_err(|error| after_change(written, Some(&boots), Some(&backup.dir), error))?;
+        first_start::learn(&facts, wanted, known.activation.as_ref());
+    }
     known.image_sha256 = action.contents.as_ref().map(|c| digest(c.bytes()));
     Ok(known.clone())
 }
@@ -244,40 +281,86 @@ fn log_plan(plan: &Plan) {
     }
 }
 
-/// Every pass in order.
+/// What is to boot afterwards, and by which evidence that is judged.
+fn expected(action: &Action, card: &CardSnapshot) -> (BootReport, BootEvidence) {
+    let new = action.contents.as_ref().zip(action.new_start());
+    match (action.trial, new) {
+        // It is seen running, or the job ends before this counts.
+        (Some(trial), Some((contents, start))) => {
+            (BootReport::of(start, contents.image()), BootEvidence::Running(trial.new))
+        }
+        // Where no image is written, the plan's own evidence holds.
+        (None, _) if action.contents.is_none() => (action.boots.clone(), card.evidence()),
+        _ => {
+            let kept = action.boots.start.map_or(BootEvidence::Nothing, BootEvidence::Kept);
+            (action.boots.clone(), kept)
+        }
+    }
+}
+
+/// What is reported of a start that is left to others.
+fn untried(plan: Option<&StartReport>) -> Option<FirstStart> {
+    let plan = plan.filter(|plan| plan.kind == StartKind::None)?;
+    let detail = plan.detail.clone();
+    Some(FirstStart { kind: StartKind::None, seen: None, new_runs: None, detail })
+}
+
+/// Why the passes did not come to their end.
+enum NotDone {
+    Stopped(Stopped),
+    /// The trial did not show the new firmware.
+    NotStarted(TrialImages, Box<WayBack>),
+}
+
+/// Every pass in order, and what a trial has shown.
 fn carry_out<'c>(
     mut locked: Locked<'c>,
     passes: Vec<Pass>,
+    trial: Option<TrialImages>,
     probe: &'c LeftProbe,
     events: &mut dyn Events,
-) -> Result<Locked<'c>, Stopped> {
+) -> Result<(Locked<'c>, Option<ResetSeen>), NotDone> {
     let mut touched = false;
+    let mut seen = None;
     for pass in passes {
         let idle = pass.is_idle();
-        locked = one_pass(locked, pass, probe, events).map_err(|mut stopped| {
+        (locked, seen) = one_pass(locked, pass, trial, probe, events).map_err(|end| match end {
             // What an earlier pass has changed stays changed.
-            stopped.touched |= touched;
-            stopped
+            NotDone::Stopped(stopped) => {
+                NotDone::Stopped(Stopped { touched: stopped.touched || touched, ..stopped })
+            }
+            other => other,
         })?;
         touched |= !idle;
     }
-    Ok(locked)
+    Ok((locked, seen))
 }
 
 /// One run of the typestate machine.
 fn one_pass<'c>(
     locked: Locked<'c>,
     pass: Pass,
+    trial: Option<TrialImages>,
     probe: &'c LeftProbe,
     events: &mut dyn Events,
-) -> Result<Locked<'c>, Stopped> {
-    locked
-        .erase(pass.sectors, probe, events)?
-        .write(events)?
-        .verify(events)?
-        .commit(&pass.signature, events)?
-        .untried()
-        .invalidate_old(events)
+) -> Result<(Locked<'c>, Option<ResetSeen>), NotDone> {
+    let written = locked.erase(pass.sectors, probe, events)?.write(events)?;
+    let committed = written.verify(events)?.commit(&pass.signature, events)?;
+    let Some(images) = trial else {
+        return Ok((committed.untried().invalidate_old(events)?, None));
+    };
+    match committed.try_out(trial_of(images), events)? {
+        Tried::New(confirmed, seen) => Ok((confirmed.invalidate_old(events)?, Some(seen))),
+        Tried::Other(refused) => {
+            Err(NotDone::NotStarted(images, Box::new(refused.go_back(events))))
+        }
+    }
+}
+
+impl From<Stopped> for NotDone {
+    fn from(stopped: Stopped) -> Self {
+        Self::Stopped(stopped)
+    }
 }
 
 /// The flash was read, twice with the same result, and holds something else than was written.

@@ -1,7 +1,7 @@
 //! One session at a card: facts, semaphores, reading.
 
 use super::images::{mark_active, no_image, read_images};
-use super::proofs::{BoardKey, CardRecord, ProofStore};
+use super::proofs::{AddressRecord, BoardKey, CardRecord, ProofStore};
 use super::readings::{UnsteadyRange, read_signatures, report, report_wavering, steady};
 use super::{Device, JobError};
 use crate::card::{Chip, RunningVersion};
@@ -131,6 +131,21 @@ impl CardFacts {
     pub(super) fn board<'a>(&self, jedec: u32, psid: &'a str) -> BoardKey<'a> {
         let (jedec, psid) = (Some(jedec), Some(psid));
         BoardKey { chip: self.chip, running: self.running, jedec, psid }
+    }
+
+    fn chip_alone(&self) -> BoardKey<'static> {
+        BoardKey { chip: self.chip, running: self.running, jedec: None, psid: None }
+    }
+
+    /// What this card has shown of the boot address register.
+    pub(super) fn address_record(&self) -> Option<AddressRecord> {
+        self.proofs.as_ref()?.address(self.chip_alone())
+    }
+
+    pub(super) fn save_address(&self, record: AddressRecord) {
+        if let Some(store) = &self.proofs {
+            store.save_address(self.chip_alone(), record);
+        }
     }
 
     /// Of a card whose flash chip is not read.

@@ -189,11 +189,6 @@ fn read_places(
     Ok((images, unread))
 }
 
-/// Version of the image a job writes.
-pub(super) fn version_of(written: Option<&Contents>) -> Option<Version> {
-    written?.image().info.as_ref()?.fw_version
-}
-
 /// An error of a step behind the change, with what is known of the flash.
 pub(super) fn after_change(
     written: Option<Version>,

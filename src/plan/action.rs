@@ -2,12 +2,14 @@
 
 use super::check::Checks;
 use super::slot::ranges;
-use super::{ActionReport, BootReport, EraseReport, PlanReport, Target, Validity};
+use super::{ActionReport, BootReport, EraseReport, PlanReport, Target, TrialImages, Validity};
 use crate::flash::{
     Geometry, Job, LayoutError, SectorAction, SectorMap, SectorPlan, Signature, overlap,
     plan_sectors,
 };
-use crate::image::{AddressMap, Contents, FlashAddr, ImageOffset, MAGIC, START_CANDIDATES};
+use crate::image::{
+    AddressMap, Contents, FlashAddr, ImageOffset, MAGIC, START_CANDIDATES, Version,
+};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -33,6 +35,8 @@ pub struct Action {
     pub passes: Vec<Pass>,
     /// An interruption at any point leaves a card that boots (P1).
     pub survives_interruption: bool,
+    /// The new firmware is started on trial ([`Plan::starts`]).
+    pub trial: Option<TrialImages>,
 }
 
 /// One run of the typestate machine: erase, write, verify, commit.
@@ -215,6 +219,7 @@ impl Plan {
         self.report.refused = true;
         self.report.nothing_to_do = false;
         self.report.action = None;
+        self.report.start = None;
         self.action = None;
     }
 
@@ -244,6 +249,7 @@ impl Plan {
             kept: Vec::new(),
             warnings: Vec::new(),
             crossflash: None,
+            start: None,
             action: action.as_ref().and_then(Action::report),
         };
         Self { report, action }
@@ -262,7 +268,17 @@ impl Action {
         for pass in &mut passes {
             pass.sectors.interruptible = survives_interruption;
         }
-        Self { target, contents, boots, passes, survives_interruption }
+        Self { target, contents, boots, passes, survives_interruption, trial: None }
+    }
+
+    /// Where the image that is written starts.
+    pub fn new_start(&self) -> Option<FlashAddr> {
+        self.passes.iter().find_map(|pass| pass.sectors.signature_at)
+    }
+
+    /// Version of the image that is written.
+    pub fn version(&self) -> Option<Version> {
+        self.contents.as_ref()?.image().fw_version()
     }
 
     fn report(&self) -> Option<ActionReport> {

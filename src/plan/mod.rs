@@ -25,6 +25,7 @@ mod rules;
 mod rules_flash;
 mod slot;
 mod snapshot;
+mod start;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -44,3 +45,4 @@ pub use reset::plan_config_reset;
 pub use restore::{BackupFacts, plan_restore};
 pub use slot::{Bootability, ImageSlot, Validity, bootability, wavers, wrong_silicon};
 pub use snapshot::{Active, CardSnapshot};
+pub use start::{CardHome, StartFacts, StartKind, StartReport, StartRequest, TrialImages};

@@ -1,6 +1,6 @@
 //! A plan without its bytes, for output.
 
-use super::{Change, Check, CrossFlash, Kept};
+use super::{Change, Check, CrossFlash, Kept, StartReport};
 use crate::escape::ForeignText;
 use crate::flash::{EraseSize, SectorMap};
 use crate::image::{FlashAddr, Half, Version};
@@ -87,6 +87,8 @@ pub struct PlanReport {
     pub warnings: Vec<String>,
     /// The card's image beside the new one, where their PSIDs differ, refused or not.
     pub crossflash: Option<Box<CrossFlash>>,
+    /// How the new firmware is started the first time; `None` when nothing is written, or what runs is left.
+    pub start: Option<StartReport>,
     /// What to do; `None` when refused or when there is nothing to do.
     pub action: Option<ActionReport>,
 }

@@ -209,7 +209,8 @@ fn a_corrupt_configuration_is_repaired_by_our_reset() {
         let error = job::nv_query(&mut device).unwrap_err();
         assert!(error.to_string().contains("stored configuration as corrupt"), "{error}");
         let (reset, dir) = (job::WriteRequest::ConfigReset, bench.dir.path());
-        job::write(&mut device, &reset, dir, false, &mut |_| true, &mut ()).unwrap();
+        job::write(&mut device, &reset, job::WriteOptions::later(dir), &mut |_| true, &mut ())
+            .unwrap();
     }
     assert_eq!(bench.ours(), fresh);
     assert_eq!(bench.theirs(), fresh);

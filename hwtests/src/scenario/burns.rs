@@ -23,6 +23,8 @@ fn burn_with(host: &mut dyn TestHost, access: &str) -> Result<()> {
     no_misuse(host)?;
     before.assert_unchanged(host)?;
     same_version(&ethtool_version(host, &netdevs[0])?, &new)?;
+    let start = &report["result"]["first_start"];
+    ensure!(start["kind"] == "trial" && start["new_runs"] == true, "first start: {start}");
     let after = &report["result"]["activation"]["after_fw_version"];
     same_version(after.as_str().unwrap_or_default(), &new).context("by the report")
 }
@@ -40,6 +42,39 @@ pub(super) fn burn_by_pread_succeeds(host: &mut dyn TestHost) -> Result<()> {
 /// By configuration cycles, which under lockdown Linux allows by VFIO only.
 pub(super) fn burn_by_configuration_cycles_succeeds(host: &mut dyn TestHost) -> Result<()> {
     burn_with(host, "--bar-access config")
+}
+
+/// Firmware that never starts is met by no driver: the card goes back to its old image by itself, and the network
+/// is back on the old firmware.
+pub(super) fn firmware_that_never_starts_gives_way_to_the_old_one(
+    host: &mut dyn TestHost,
+) -> Result<()> {
+    let before = with_driver(host)?;
+    let netdev = before.netdevs().remove(0);
+    let old = ethtool_version(host, &netdev)?;
+    let (image, new) = other_image(host)?;
+    let fault = |defect: &str| {
+        format!(r#"fault {{"fault":"firmware","fw_version":"{new}","defect":{defect}}}"#)
+    };
+    reset_records(host)?;
+    host.card()?.order(&fault(r#"{"never_starts":{"recovery_id":false}}"#))?;
+    let burn = format!("burn {image} --yes --allow-older --backup-dir /tmp/backups");
+    let report = host.tool_json(&burn)?;
+    host.must("rm -rf /tmp/backups")?;
+    // Firmware that lives for ten years is none that fails: later scenarios burn this version.
+    host.card()?.order(&fault(r#"{"dies":{"ms":315360000000,"silent":false}}"#))?;
+    report.exits(6)?;
+    let start = &report.json["result"]["first_start"];
+    ensure!(start["new_runs"] == false, "first start: {start}");
+    shows(&report.json["error"]["message"].to_string(), "as before")?;
+    no_misuse(host)?;
+    before.assert_unchanged(host)?;
+    same_version(&ethtool_version(host, &netdev)?, &old)?;
+    without_driver(host)?;
+    shows(&mstflint(host, "query")?, old.split(' ').next().unwrap_or_default())?;
+    mstflint(host, "verify")?;
+    with_driver(host)?;
+    Ok(())
 }
 
 /// The results of `query` and `doctor` that do not change from one run to the next.

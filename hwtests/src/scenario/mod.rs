@@ -64,6 +64,7 @@ pub fn all() -> Vec<Scenario> {
             Reads burns::reading_commands_restore_the_host,
             Reads burns::a_bug_report_holds_lspci_and_no_macs,
             Writes burns::burn_starts_the_new_firmware,
+            Lab burns::firmware_that_never_starts_gives_way_to_the_old_one,
             Lab burns::mstflint_agrees_with_the_burnt_image,
             Writes burns::burning_the_same_image_is_nothing_to_do,
             Writes burns::activate_restores_the_host,

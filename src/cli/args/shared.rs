@@ -2,6 +2,7 @@
 
 use crate::card::nv::Parameter;
 use crate::image::{Guid, Mac};
+use crate::plan::StartRequest;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -58,6 +59,20 @@ pub struct ActivateArgs {
     /// Leave the old firmware running; the new one starts at the next power-on
     #[arg(long)]
     pub no_activate: bool,
+    /// Invalidate the old image before the new firmware was seen running, and leave its first start to the
+    /// driver
+    #[arg(long)]
+    pub no_trial: bool,
+}
+
+impl ActivateArgs {
+    pub fn request(&self) -> StartRequest {
+        match (self.no_activate, self.no_trial) {
+            (true, _) => StartRequest::Later,
+            (false, true) => StartRequest::Untried,
+            (false, false) => StartRequest::Trial,
+        }
+    }
 }
 
 #[derive(Args, Debug, Clone, Default)]

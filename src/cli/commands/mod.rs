@@ -27,6 +27,7 @@ use crate::job::{
     self, BugReport, CardSelector, Code, Device, Exit, HintContext, ImageFile, JobError,
     WriteRequest,
 };
+use crate::plan::StartRequest;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
@@ -216,7 +217,7 @@ fn dispatch(command: Command, ctx: &mut Ctx<'_>) -> Ran {
         }
         Command::Rom(RomCommand::Write { rom, write }) => write::rom_write(ctx, &rom, write),
         Command::Rom(RomCommand::Remove(args)) => {
-            write::write(ctx, args, false, &WriteRequest::RomRemove)
+            write::write(ctx, args, StartRequest::WithDriver, &WriteRequest::RomRemove)
         }
         Command::Config(ConfigCommand::Show { image, key, summary }) => {
             config::show(ctx, image.as_deref(), key, summary)
@@ -226,7 +227,7 @@ fn dispatch(command: Command, ctx: &mut Ctx<'_>) -> Ran {
             config::set(ctx, &settings, write)
         }
         Command::Config(ConfigCommand::Reset(args)) => {
-            write::write(ctx, args, false, &WriteRequest::ConfigReset)
+            write::write(ctx, args, StartRequest::WithDriver, &WriteRequest::ConfigReset)
         }
         Command::Identity(IdentityCommand::Set { identity, write }) => {
             write::identity_set(ctx, &identity, write)

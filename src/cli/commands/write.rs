@@ -9,8 +9,8 @@ use crate::cli::page::Page;
 use crate::cli::text;
 use crate::escape;
 use crate::image::{Guid, Identity, Mac};
-use crate::job::{self, Code, IdentityChange, JobError, WriteRequest};
-use crate::plan::{BurnOptions, PlanReport, RomChoice};
+use crate::job::{self, Code, IdentityChange, JobError, WriteOptions, WriteRequest};
+use crate::plan::{BurnOptions, PlanReport, RomChoice, StartRequest};
 use std::path::Path;
 
 fn options(args: BurnOptionArgs) -> BurnOptions {
@@ -57,25 +57,25 @@ pub(super) fn burn(ctx: &mut Ctx<'_>, args: BurnArgs) -> Ran {
     let options = options(args.options);
     image.expected(&options)?;
     let request = WriteRequest::Burn(&image, &options);
-    write(ctx, args.write, !args.activate.no_activate, &request)
+    write(ctx, args.write, args.activate.request(), &request)
 }
 
 pub(super) fn restore(ctx: &mut Ctx<'_>, args: RestoreArgs) -> Ran {
     let backup = job::read_backup(&args.backup, args.change_mac, &ctx.reading())?;
-    write(ctx, args.write, !args.activate.no_activate, &WriteRequest::Restore(&backup))
+    write(ctx, args.write, args.activate.request(), &WriteRequest::Restore(&backup))
 }
 
 pub(super) fn recover(ctx: &mut Ctx<'_>, args: RecoverArgs) -> Ran {
     let image = ctx.image(&args.image)?;
     let identity = full_identity(ctx, &args.identity)?;
     let request = WriteRequest::Recover(&image, &identity);
-    write(ctx, args.write, !args.activate.no_activate, &request)
+    write(ctx, args.write, args.activate.request(), &request)
 }
 
 pub(super) fn rom_write(ctx: &mut Ctx<'_>, rom: &Path, args: WriteArgs) -> Ran {
     ctx.rom = Some(rom.to_owned());
     let rom = job::read_rom(rom, &ctx.reading())?;
-    write(ctx, args, false, &WriteRequest::RomWrite(&rom))
+    write(ctx, args, StartRequest::WithDriver, &WriteRequest::RomWrite(&rom))
 }
 
 /// A complete identity from a file, or the values given by options.
@@ -102,7 +102,7 @@ pub(super) fn identity_set(ctx: &mut Ctx<'_>, identity: &IdentityArgs, args: Wri
         )
         .into());
     }
-    write(ctx, args, false, &WriteRequest::IdentitySet(&change))
+    write(ctx, args, StartRequest::WithDriver, &WriteRequest::IdentitySet(&change))
 }
 
 fn usage(message: impl Into<String>) -> Failure {
@@ -158,7 +158,7 @@ fn full_identity(ctx: &Ctx<'_>, args: &IdentityArgs) -> Result<Identity, Command
 pub(super) fn write(
     ctx: &mut Ctx<'_>,
     args: WriteArgs,
-    activate: bool,
+    start: StartRequest,
     request: &WriteRequest<'_>,
 ) -> Ran {
     let dir = backup_dir(args.backup_dir);
@@ -178,8 +178,7 @@ pub(super) fn write(
     let ended = job::write_reporting(
         &mut device,
         request,
-        &dir,
-        activate,
+        WriteOptions { backup_dir: &dir, start },
         &mut confirm,
         &mut progress,
         &mut known,

@@ -46,6 +46,10 @@ pub(in crate::cli) fn plan(plan: &PlanReport, colours: bool, full: bool) -> Page
         out.append(&sector_map::draw(&action.map, colours));
         figures(&mut out, action);
     }
+    if let Some(start) = &plan.start {
+        out.push_str("\nFirst start\n");
+        wrapped(&mut out, &start.detail, "  ");
+    }
     if !plan.warnings.is_empty() {
         out.push_str("\nWarnings\n");
         for warning in &plan.warnings {

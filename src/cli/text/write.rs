@@ -39,6 +39,9 @@ pub(in crate::cli) fn written(outcome: &WriteOutcome, card: Option<&CardSelector
             out.line(format_args!("boots    not known: no image on the card is sure to boot"))
         }
     };
+    if let Some(start) = &outcome.first_start {
+        out.line(format_args!("start    {}", start.detail));
+    }
     match &outcome.activation {
         Some(activation) => {
             out.line(format_args!("running  {}", running(activation)));

@@ -242,7 +242,13 @@ fn burn_again(
         let options = BurnOptions { rewrite: true, ..BurnOptions::default() };
         let request = WriteRequest::Burn(&image, &options);
         let dir = consent.backup_dir;
-        let written = match write(device, &request, dir, false, &mut |_| true, events) {
+        let written = match write(
+            device,
+            &request,
+            crate::job::WriteOptions::later(dir),
+            &mut |_| true,
+            events,
+        ) {
             Err(error @ JobError::Refused { .. }) => {
                 return Ok(StageFinding::unknown(error.to_string()));
             }

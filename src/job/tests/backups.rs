@@ -98,8 +98,7 @@ fn directory_that_cannot_be_written_is_reported_before_the_question() {
     let error = write(
         &mut device,
         &WriteRequest::Burn(&image, &options),
-        &file.join("below"),
-        false,
+        WriteOptions::later(&file.join("below")),
         &mut |_| {
             asked = true;
             true
@@ -127,7 +126,8 @@ fn child_with_a_file_size_limit() {
     let options = Default::default();
     let burn = WriteRequest::Burn(&image, &options);
     let out = dir.join("not/yet/there");
-    let error = write(&mut device, &burn, &out, false, &mut |_| true, &mut ()).unwrap_err();
+    let error =
+        write(&mut device, &burn, WriteOptions::later(&out), &mut |_| true, &mut ()).unwrap_err();
     assert!(matches!(error, JobError::WriteFile { .. }), "{error}");
     assert_eq!(error.outcome().exit, Exit::Failed);
     untouched(&card.counters());

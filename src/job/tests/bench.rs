@@ -3,8 +3,8 @@
 use crate::flash::{Event, Events, Phase};
 use crate::image::{Contents, Half, Recipe, build};
 use crate::job::*;
-use crate::plan::BurnOptions;
 use crate::plan::tests::bench as plans;
+use crate::plan::{BurnOptions, StartRequest};
 use crate::sim::{CardSpec, Counters, SimCard, SimChip};
 use std::path::{Path, PathBuf};
 
@@ -55,7 +55,7 @@ impl Bench {
         device: &mut Device,
         request: &WriteRequest<'_>,
     ) -> Result<WriteOutcome, JobError> {
-        write(device, request, &self.backups(), false, &mut |_| true, &mut ())
+        write(device, request, WriteOptions::later(&self.backups()), &mut |_| true, &mut ())
     }
 
     pub(super) fn burn_and_activate(
@@ -63,10 +63,20 @@ impl Bench {
         device: &mut Device,
         image: &ImageFile,
     ) -> Result<WriteOutcome, JobError> {
+        self.burn_and_start(device, image, StartRequest::Trial)
+    }
+
+    pub(super) fn burn_and_start(
+        &self,
+        device: &mut Device,
+        image: &ImageFile,
+        start: StartRequest,
+    ) -> Result<WriteOutcome, JobError> {
         let options = BurnOptions::default();
         let request = WriteRequest::Burn(image, &options);
         let dir = self.backups();
-        write(device, &request, &dir, true, &mut |_| true, &mut ())
+        let how = WriteOptions { backup_dir: &dir, start };
+        write(device, &request, how, &mut |_| true, &mut ())
     }
 
     /// A burn without options, with these answers and events.
@@ -79,7 +89,7 @@ impl Bench {
     ) -> Result<WriteOutcome, JobError> {
         let options = BurnOptions::default();
         let request = WriteRequest::Burn(image, &options);
-        write(device, &request, &self.backups(), false, confirm, events)
+        write(device, &request, WriteOptions::later(&self.backups()), confirm, events)
     }
 
     pub(super) fn burn(&self, card: &SimCard, recipe: &Recipe) -> Result<WriteOutcome, JobError> {

@@ -35,7 +35,8 @@ fn burn_keeps_the_identity_and_boots_the_new_version() {
         let mut device = open_sim(&card, "sim:test").unwrap();
         let image = bench.image(&pro("2.36.5150"));
         let request = WriteRequest::Burn(&image, &older);
-        write(&mut device, &request, &bench.backups(), false, &mut |_| true, &mut ()).unwrap();
+        write(&mut device, &request, WriteOptions::later(&bench.backups()), &mut |_| true, &mut ())
+            .unwrap();
         boots(&card, 0x1_0000 - other, "2.36.5150");
         clean(&card);
     }

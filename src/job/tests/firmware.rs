@@ -3,15 +3,23 @@
 use super::bench::*;
 use crate::image::{Half, Recipe};
 use crate::job::*;
-use crate::plan::BurnOptions;
+use crate::plan::{BurnOptions, StartRequest};
 use crate::sim::{BootOutcome, CardSpec, Fault, FirmwareDefect, SimCard};
 
-/// A card of either layout, the image to burn, and what it runs.
+/// A card of either layout, the image to burn, and what it runs. The old image of a failsafe card goes without a
+/// trial here; `trial.rs` has the others.
 fn cards() -> [(SimCard, Recipe, Recipe); 2] {
     [
         (owner_card(), cx3("2.42.5000"), cx3("2.35.5100")),
         (pro_card(Half::Even), pro("2.42.5000"), pro("2.36.5150")),
     ]
+}
+
+fn untried(card: &SimCard) -> StartRequest {
+    match card.spec().hw_id {
+        0x1F7 => StartRequest::Untried,
+        _ => StartRequest::Trial,
+    }
 }
 
 fn defective(card: &SimCard, defect: FirmwareDefect) {
@@ -30,7 +38,7 @@ fn firmware_that_never_starts_is_reported_and_can_be_replaced() {
             defective(&card, FirmwareDefect::NeverStarts { recovery_id });
             let image = bench.image(&new);
             let mut device = opened(&card);
-            let error = bench.burn_and_activate(&mut device, &image).unwrap_err();
+            let error = bench.burn_and_start(&mut device, &image, untried(&card)).unwrap_err();
             assert_eq!(error.outcome().exit, Exit::NeedsRecover, "{error}");
             let text = super::super::error_text::error_chain(&error);
             assert!(text.contains("the flash holds 2.42.5000"), "{text}");
@@ -76,7 +84,8 @@ fn firmware_that_has_stopped_is_not_confirmed() {
             let bench = Bench::new();
             defective(&card, FirmwareDefect::Dies { ms, silent: false });
             let mut device = opened(&card);
-            let outcome = bench.burn_and_activate(&mut device, &bench.image(&new)).unwrap();
+            let outcome =
+                bench.burn_and_start(&mut device, &bench.image(&new), untried(&card)).unwrap();
             let activation = outcome.activation.unwrap();
             assert_eq!(activation.after, Some(new.version));
             assert!(!activation.confirmed, "{ms} ms");
@@ -94,8 +103,9 @@ fn a_card_that_dies_behind_the_reset_is_no_success() {
             let bench = Bench::new();
             defective(&card, FirmwareDefect::Dies { ms, silent: true });
             let mut device = opened(&card);
-            let error = bench.burn_and_activate(&mut device, &bench.image(&new)).unwrap_err();
-            assert_eq!(error.outcome().exit, Exit::StillBoots, "{error}");
+            let error =
+                bench.burn_and_start(&mut device, &bench.image(&new), untried(&card)).unwrap_err();
+            assert_eq!(error.outcome().exit, Exit::OutcomeUnknown, "{error}");
             let text = error.to_string();
             assert!(text.contains("the flash holds 2.42.5000"), "{text}");
             drop(device);
@@ -111,7 +121,8 @@ fn firmware_that_waits_for_a_driver_is_not_confirmed() {
         let bench = Bench::new();
         defective(&card, FirmwareDefect::NeedsDriver);
         let mut device = opened(&card);
-        let outcome = bench.burn_and_activate(&mut device, &bench.image(&new)).unwrap();
+        let outcome =
+            bench.burn_and_start(&mut device, &bench.image(&new), untried(&card)).unwrap();
         let activation = outcome.activation.unwrap();
         assert_eq!((activation.after, activation.confirmed), (None, false));
         assert!(activation.detail.unwrap().contains("shows no version"));
@@ -129,7 +140,8 @@ fn firmware_that_lives_longer_is_confirmed() {
         let bench = Bench::new();
         defective(&card, FirmwareDefect::Dies { ms: 3_600_000, silent: false });
         let mut device = opened(&card);
-        let outcome = bench.burn_and_activate(&mut device, &bench.image(&new)).unwrap();
+        let outcome =
+            bench.burn_and_start(&mut device, &bench.image(&new), untried(&card)).unwrap();
         assert!(outcome.activation.unwrap().confirmed);
         assert!(runs(&card, "2.42.5000"));
     }
@@ -149,7 +161,7 @@ fn new_firmware_starts_whatever_the_boot_rom_prefers() {
                 let card = card_of(spec, &[(&own(&pro("2.36.5150")), half)]);
                 let image = bench.image(&pro("2.42.5000"));
                 let mut device = opened(&card);
-                let outcome = bench.burn_and_activate(&mut device, &image).unwrap();
+                let outcome = bench.burn_and_start(&mut device, &image, untried(&card)).unwrap();
                 let activation = outcome.activation.unwrap();
                 assert!(activation.confirmed, "{activation:?}");
                 assert!(runs(&card, "2.42.5000"));

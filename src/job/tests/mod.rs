@@ -19,3 +19,4 @@ mod selftest_stops;
 mod settings;
 mod stops;
 mod traces;
+mod trial;

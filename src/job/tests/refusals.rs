@@ -145,8 +145,7 @@ fn refused_burn_writes_nothing() {
         let error = write(
             &mut device,
             &WriteRequest::Burn(&file, &options),
-            &bench.backups(),
-            false,
+            WriteOptions::later(&bench.backups()),
             &mut |_| {
                 asked = true;
                 true

@@ -4,6 +4,7 @@ use super::bench::*;
 use crate::flash::{Boots, Phase};
 use crate::image::Half;
 use crate::job::*;
+use crate::plan::StartRequest;
 use crate::sim::{BootOutcome, Fault, SimCard};
 
 fn running_after(card: &SimCard) -> Option<crate::image::Version> {
@@ -191,8 +192,7 @@ fn non_failsafe_cut_is_reported_and_recover_completes_it() {
     let outcome = write(
         &mut device,
         &WriteRequest::Recover(&image, &theirs),
-        &bench.backups(),
-        true,
+        WriteOptions { backup_dir: &bench.backups(), start: StartRequest::Trial },
         &mut |_| true,
         &mut (),
     )
@@ -342,9 +342,9 @@ fn an_activation_that_fails_reports_what_the_flash_holds() {
         let card = original.fork();
         card.inject(Fault::Removed { after: to_the_commit + more });
         let mut device = opened(&card);
-        let error = bench.burn_and_activate(&mut device, &image).unwrap_err();
+        let error = bench.burn_and_start(&mut device, &image, StartRequest::Untried).unwrap_err();
         let text = error.to_string();
-        assert_eq!(error.outcome().exit, Exit::StillBoots, "{text}");
+        assert_eq!(error.outcome().exit, Exit::OutcomeUnknown, "{text}");
         assert!(text.contains("the flash holds 2.42.5000"), "{text}");
         card.power_cycle();
         assert_eq!(running_after(&card), Some(version("2.42.5000")));

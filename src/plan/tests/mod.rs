@@ -9,3 +9,4 @@ mod places;
 mod refusals;
 mod refusals_flash;
 mod restores;
+mod starts;

@@ -7,7 +7,7 @@ use crate::sweep::world::identity;
 use cx3flash::card::nv::Parameter;
 use cx3flash::image::Mac;
 use cx3flash::job::{self, Exit, JobError, WriteOutcome, WriteRequest};
-use cx3flash::plan::{BurnOptions, IdentityChange, RomChoice, would_boot};
+use cx3flash::plan::{BurnOptions, IdentityChange, RomChoice, would_boot, StartRequest};
 use cx3flash::sim::{BootOutcome, Fault, FirmwareDefect, SimCard};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -141,7 +141,9 @@ fn write(
     activates: bool,
 ) -> Result<WriteOutcome, JobError> {
     let mut device = job::open_sim(card, "sim")?;
-    job::write(&mut device, request, backups, activates, &mut |_| true, &mut ())
+    let start = if activates { StartRequest::Trial } else { StartRequest::Later };
+    let how = job::WriteOptions { backup_dir: backups, start };
+    job::write(&mut device, request, how, &mut |_| true, &mut ())
 }
 
 /// The job as the command line runs it.

@@ -152,7 +152,7 @@ impl Opened {
     ) -> Result<WriteOutcome, JobError> {
         let (image, options) = (bench.image(), BurnOptions::default());
         let request = WriteRequest::Burn(&image, &options);
-        job::write(device, &request, backups, false, &mut |_| true, events)
+        job::write(device, &request, job::WriteOptions::later(backups), &mut |_| true, events)
     }
 
     pub(crate) fn backup(&self, card: &SimCard, out: &Path) -> Result<Backup, JobError> {

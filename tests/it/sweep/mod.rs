@@ -4,4 +4,5 @@ mod burns;
 mod changes;
 mod config;
 mod engine;
+mod trials;
 pub(crate) mod world;

@@ -126,6 +126,40 @@ impl SweepSetup {
         Self::new(card, Some(old.version), new)
     }
 
+    /// The same card with another boot ROM.
+    pub(crate) fn with_boot_rom(mut self, highest_first: bool, honours_boot_address: bool) -> Self {
+        let flash = self.card.flash();
+        let spec = CardSpec {
+            boots_highest_first: highest_first,
+            honours_boot_address,
+            ..self.card.spec()
+        };
+        self.card = SimCard::new(spec, &flash);
+        self.card.set_hurry(true);
+        self
+    }
+
+    /// Under either preference the boot ROM takes the old or the new image, whether its firmware runs or
+    /// hangs. Names which.
+    pub(crate) fn boots_complete_images(&self, card: &SimCard, op: u64) -> String {
+        let outcomes = card.boot_outcomes();
+        let name = |outcome| match outcome {
+            BootOutcome::Image { version, .. } | BootOutcome::Hung { version, .. }
+                if Some(version) == self.old =>
+            {
+                "old"
+            }
+            BootOutcome::Image { version, .. } | BootOutcome::Hung { version, .. }
+                if version == self.new =>
+            {
+                "new"
+            }
+            other => panic!("op {op}: P1 broken, the card boots {other:?}"),
+        };
+        let (low, high) = (name(outcomes.lowest_first), name(outcomes.highest_first));
+        if low == high { low.into() } else { "old and new".into() }
+    }
+
     /// The 2 MiB MCX312B with images of real size.
     pub(crate) fn real_sized() -> Self {
         let spec =
@@ -166,7 +200,7 @@ impl SweepSetup {
         let backups = self.scratch();
         let mut device = job::open_sim(card, "sim")?;
         let backups = backups.path();
-        job::write(&mut device, request, backups, false, &mut |_| true, &mut ())
+        job::write(&mut device, request, job::WriteOptions::later(backups), &mut |_| true, &mut ())
     }
 
     pub(crate) fn burn(

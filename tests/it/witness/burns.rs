@@ -50,7 +50,14 @@ fn flash_after_our_burns_is_accepted_by_mstflint() {
         let image = job::read_image(&file, &()).unwrap();
         let options = BurnOptions::default();
         let request = WriteRequest::Burn(&image, &options);
-        job::write(&mut device, &request, dir.path(), false, &mut |_| true, &mut ()).unwrap();
+        job::write(
+            &mut device,
+            &request,
+            job::WriteOptions::later(dir.path()),
+            &mut |_| true,
+            &mut (),
+        )
+        .unwrap();
         drop(device);
 
         let dump = card.flash();

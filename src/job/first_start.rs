@@ -1,0 +1,268 @@
+//! The first start of what a job has written: on trial, with a look before a driver gets the card, or by others
+//! (docs/hardware.md#trial-start).
+
+use super::activate::{activate_after, activate_as, activated_by_reset, no_reset, watched_reset};
+use super::assumptions::reset_is_contradicted;
+use super::proofs::{AddressFact, AddressRecord};
+use super::session::{CardFacts, version};
+use super::{Activation, AfterReset, Device, JobError};
+use crate::card::{FirmwareState, ResetSeen, RunningVersion};
+use crate::flash::{Events, Trial, WayBack};
+use crate::host::Mark;
+use crate::image::Version;
+use crate::plan::{CardHome, StartFacts, StartKind, StartReport, StartRequest, TrialImages};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// What took place of the first start.
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
+pub struct FirstStart {
+    pub kind: StartKind,
+    /// What ran after the reset of a trial or look; `None` when there was none, or nothing reports a version.
+    #[serde(rename = "seen_fw_version")]
+    pub seen: Option<Version>,
+    /// The new firmware was seen running; `None` where neither trial nor look took place, or what runs does
+    /// not show it.
+    pub new_runs: Option<bool>,
+    /// One sentence.
+    pub detail: String,
+}
+
+/// What the plan has to know of card and host.
+pub(super) fn start_facts(device: &Device, facts: &CardFacts, request: StartRequest) -> StartFacts {
+    let home = match &device.borrowed {
+        Some(borrowed) if borrowed.was_on_vfio() => CardHome::Vfio,
+        Some(borrowed) if borrowed.original_driver().is_some() => CardHome::Driver,
+        _ => CardHome::Nowhere,
+    };
+    let contradicted = || {
+        reset_is_contradicted(facts).then(|| {
+            "the self-test of this card has shown that a software reset does not load its firmware"
+                .to_owned()
+        })
+    };
+    let known = facts.address_record();
+    StartFacts {
+        request,
+        home,
+        no_firmware: device.card.firmware() != FirmwareState::Runs,
+        no_reset: no_reset(device).map(|error| error.to_string()).or_else(contradicted),
+        address_ignored: known.filter(|known| known.fact == AddressFact::Ignored).map(|known| {
+            format!(
+                "this card takes no notice of the boot address register ({}, {})",
+                known.how, known.time
+            )
+        }),
+    }
+}
+
+/// As the typestate takes it.
+pub(super) fn trial_of(images: TrialImages) -> Trial {
+    let running =
+        |v: Version| RunningVersion { major: v.major, minor: v.minor, subminor: v.subminor };
+    let TrialImages { new, old, old_ran, back, back_address } = images;
+    Trial { new: running(new), old: running(old), old_ran, back, back_address }
+}
+
+/// What a reset has shown, in words.
+fn in_words(seen: &ResetSeen) -> String {
+    let firmware = &seen.firmware;
+    match (firmware.state, firmware.version) {
+        (FirmwareState::Runs, Some(found)) if firmware.lives => format!("{} runs", version(found)),
+        (FirmwareState::Runs, Some(found)) => {
+            format!("{} was loaded and has stopped, by the register at 0x41270", version(found))
+        }
+        (FirmwareState::Runs, None) => "firmware runs that shows no version".into(),
+        (FirmwareState::Recovery, _) => "no firmware runs: recovery mode".into(),
+        (FirmwareState::NotRunning, _) => "no firmware runs".into(),
+    }
+}
+
+fn seen_version(seen: &ResetSeen) -> Option<Version> {
+    seen.firmware.version.map(version)
+}
+
+/// The trial has shown the new firmware.
+pub(super) fn confirmed(images: TrialImages, seen: &ResetSeen) -> FirstStart {
+    FirstStart {
+        kind: StartKind::Trial,
+        seen: seen_version(seen),
+        new_runs: Some(true),
+        detail: format!(
+            "{} was seen running before the image of {} was invalidated",
+            images.new, images.old
+        ),
+    }
+}
+
+/// The trial has not shown the new firmware. What is true of card and record, and the error.
+pub(super) fn refused(
+    device: &mut Device,
+    facts: &CardFacts,
+    images: TrialImages,
+    back: WayBack,
+) -> (FirstStart, JobError) {
+    let TrialImages { new, old, .. } = images;
+    let WayBack { tried, now, old_runs, invalidated } = back;
+    // No driver may meet a card without firmware.
+    device.note(Mark::Boots(old_runs));
+    device.reenumerate = facts.recovery && old_runs;
+    let old_at_once = now.is_none();
+    let mut seen = match &tried {
+        Ok(seen) if !seen.arrived && old_at_once => {
+            format!("the reset did not arrive: {}", in_words(seen))
+        }
+        Ok(seen) => format!("after the reset {}", in_words(seen)),
+        Err(error) => format!("after the reset the card did not get ready: {error}"),
+    };
+    let followed = facts.address_record().is_some_and(|known| known.fact == AddressFact::Honoured);
+    if old_at_once && !followed {
+        seen.push_str(
+            "; its boot ROM refuses the new image, or takes no notice of the boot address register",
+        );
+    }
+    if tried.as_ref().is_ok_and(|seen| seen.arrived)
+        && matches!(invalidated, Some(Ok(())))
+        && old_runs
+    {
+        // With both images complete the register led to two different ones, or to the old one alone.
+        let (fact, how) = match old_at_once {
+            true => (AddressFact::Refused { new }, format!("{old} ran on the trial of {new}")),
+            false => (AddressFact::Honoured, format!("a reset went back from {new} to {old}")),
+        };
+        if !(old_at_once && followed) {
+            facts.save_address(AddressRecord::now(fact, how));
+        }
+    }
+    let now = match (&now, old_runs) {
+        (_, true) => format!("the card runs {old} as before"),
+        (Some(Ok(seen)), false) => format!("after the way back {}", in_words(seen)),
+        (Some(Err(error)), false) => {
+            format!("after the way back the card did not get ready: {error}")
+        }
+        (None, false) => "what runs is not known".into(),
+    };
+    let left = match &invalidated {
+        Some(Ok(())) => String::new(),
+        None => "; both images are complete on the flash".into(),
+        Some(Err(error)) => format!(
+            "; both images are complete on the flash, the new one could not be invalidated: {error}"
+        ),
+    };
+    let report = FirstStart {
+        kind: StartKind::Trial,
+        seen: tried.as_ref().ok().and_then(seen_version),
+        new_runs: Some(false),
+        detail: format!("{new} was not seen running ({seen}); {now}{left}"),
+    };
+    let error = JobError::NotStarted { now: now + &left, seen, old_runs, backup: None };
+    (report, error)
+}
+
+/// Whether the firmware that runs shows life by a register, so that the next one must as well.
+pub(super) fn shows_life(device: &mut Device) -> Result<bool, JobError> {
+    Ok(device.card.firmware() == FirmwareState::Runs && device.card.shows_life()?)
+}
+
+/// Resets the card and watches what runs. No driver meets a card on which none does.
+fn look(
+    device: &mut Device,
+    facts: &CardFacts,
+    wanted: Version,
+    life_shows: bool,
+    events: &mut dyn Events,
+) -> Result<ResetSeen, JobError> {
+    let seen = watched_reset(device, facts, wanted, events)?;
+    let runs = seen.firmware.state == FirmwareState::Runs;
+    let to_a_driver = device.borrowed.as_ref().is_some_and(|b| b.original_driver().is_some());
+    let stopped = life_shows && !seen.firmware.lives && to_a_driver;
+    if runs && !stopped {
+        return Ok(seen);
+    }
+    device.note(Mark::Boots(false));
+    let (wanted, running) = (wanted.to_string(), in_words(&seen));
+    Err(JobError::NotActivated { wanted, running, left: AfterReset::NoFirmware })
+}
+
+/// Of `activate`: the look before a driver gets the card.
+pub(super) fn look_first(
+    device: &mut Device,
+    facts: &CardFacts,
+    wanted: Version,
+    events: &mut dyn Events,
+) -> Result<(), JobError> {
+    let start = start_facts(device, facts, StartRequest::Trial);
+    if start.home == CardHome::Driver && start.no_reset.is_none() {
+        let life_shows = shows_life(device)?;
+        look(device, facts, wanted, life_shows, events)?;
+    }
+    Ok(())
+}
+
+/// A finished change, and how it is started.
+pub(super) struct Finished<'a> {
+    pub(super) request: StartRequest,
+    pub(super) plan: Option<&'a StartReport>,
+    /// What the trial has shown.
+    pub(super) tried: Option<ResetSeen>,
+    /// The firmware before showed life ([`shows_life`]).
+    pub(super) life_shows: bool,
+    /// The version that boots.
+    pub(super) wanted: Version,
+}
+
+/// The look, and the start of the new firmware, as far as they were planned and asked for.
+pub(super) fn start(
+    device: &mut Device,
+    facts: &CardFacts,
+    finished: &Finished<'_>,
+    known: &mut Option<FirstStart>,
+    events: &mut dyn Events,
+) -> Result<Option<Activation>, JobError> {
+    let Finished { request, plan, tried, life_shows, wanted } = *finished;
+    let home = device.borrowed.as_ref().and_then(|borrowed| borrowed.original_driver());
+    let seen = match (plan.map(|plan| plan.kind), tried) {
+        (_, Some(seen)) => Some(seen),
+        (Some(StartKind::Look), None) => {
+            let looked = look(device, facts, wanted, life_shows, events);
+            *known = plan.map(|plan| looked_at(plan, wanted, life_shows, &looked));
+            Some(looked?)
+        }
+        _ => None,
+    };
+    match (seen, home) {
+        _ if !request.activates() => Ok(None),
+        (Some(seen), None) => activated_by_reset(device, facts, wanted, seen).map(Some),
+        (Some(_), Some(_)) => activate_as(device, facts, wanted, events).map(Some),
+        (None, _) => activate_after(device, facts, wanted, events),
+    }
+}
+
+fn looked_at(
+    plan: &StartReport,
+    wanted: Version,
+    life_shows: bool,
+    looked: &Result<ResetSeen, JobError>,
+) -> FirstStart {
+    let (seen, new_runs, shown) = match looked {
+        Ok(seen) => {
+            let stopped = life_shows && !seen.firmware.lives;
+            let runs = seen_version(seen).map(|found| found == wanted && !stopped);
+            (seen_version(seen), runs, format!("after the reset {}", in_words(seen)))
+        }
+        Err(error @ JobError::NotActivated { .. }) => (None, Some(false), error.to_string()),
+        Err(error) => (None, None, error.to_string()),
+    };
+    FirstStart { kind: plan.kind, seen, new_runs, detail: format!("{shown}; {}", plan.detail) }
+}
+
+/// What a start shows of the boot address register: an image that was refused on trial does start.
+pub(super) fn learn(facts: &CardFacts, wanted: Version, activation: Option<&Activation>) {
+    let runs = activation.is_some_and(|a| a.after == Some(wanted) && facts.running != a.after);
+    let refused =
+        facts.address_record().filter(|known| known.fact == AddressFact::Refused { new: wanted });
+    if let (true, Some(known)) = (runs, refused) {
+        let how = format!("{}, and starts without a trial", known.how);
+        facts.save_address(AddressRecord::now(AddressFact::Ignored, how));
+    }
+}
