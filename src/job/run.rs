@@ -8,8 +8,8 @@ use super::session::{CardFacts, serial_of, snapshot};
 use super::settle::{LeftProbe, after_change, settle, what_boots};
 use super::store::digest;
 use super::{
-    Activation, Backup, BootReport, CardReport, Device, FirstStart, ImageFile, JobError, RunningNow, WriteJob,
-    WriteRequest,
+    Activation, Backup, BootReport, CardReport, Device, FirstStart, ImageFile, JobError,
+    RunningNow, WriteJob, WriteRequest,
 };
 use crate::card::ResetSeen;
 use crate::escape;

@@ -63,7 +63,7 @@ pub(super) fn firmware_that_never_starts_gives_way_to_the_old_one(
     host.must("rm -rf /tmp/backups")?;
     // Firmware that lives for ten years is none that fails: later scenarios burn this version.
     host.card()?.order(&fault(r#"{"dies":{"ms":315360000000,"silent":false}}"#))?;
-    report.exits(6)?;
+    let report = report.exits(6)?;
     let start = &report.json["result"]["first_start"];
     ensure!(start["new_runs"] == false, "first start: {start}");
     shows(&report.json["error"]["message"].to_string(), "as before")?;
