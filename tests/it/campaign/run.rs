@@ -7,7 +7,7 @@ use crate::sweep::world::identity;
 use cx3flash::card::nv::Parameter;
 use cx3flash::image::Mac;
 use cx3flash::job::{self, Exit, JobError, WriteOutcome, WriteRequest};
-use cx3flash::plan::{BurnOptions, IdentityChange, RomChoice, would_boot, StartRequest};
+use cx3flash::plan::{BurnOptions, IdentityChange, RomChoice, StartRequest, would_boot};
 use cx3flash::sim::{BootOutcome, Fault, FirmwareDefect, SimCard};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
