@@ -1,4 +1,4 @@
-//! Runs scenarios and reports them: two guests at a time, each with its scenarios in order.
+//! Runs scenarios and reports them: two guests at a time on each of two cores, each with its scenarios in order.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -243,7 +243,8 @@ fn run_in_lab(target: &Path, require: bool, chosen: &[Scenario], results: &Resul
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
     let cores = thread::available_parallelism().map_or(1, |n| n.get().min(2));
     thread::scope(|scope| {
-        for core in 0..cores {
+        // A guest idles while a driver waits for its card, a second at each reset.
+        for core in (0..cores).cycle().take(2 * cores) {
             let (next, provisions) = (&next, &provisions);
             scope.spawn(move || {
                 while let Some(guest) = next() {
