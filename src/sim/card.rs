@@ -85,7 +85,7 @@ impl SimCard {
     }
 
     /// A poll of a busy register makes time pass: of a status register of the chip a third of what is
-    /// left, of the gateway's command register all of it. Jobs need fewer accesses then
+    /// left, of the gateway's command register all of it before it answers. Jobs need fewer accesses then
     /// (docs/lab.md#emulated-card).
     pub fn set_hurry(&self, yes: bool) {
         self.state.borrow_mut().hurry = yes;

@@ -56,7 +56,7 @@ fn data_read_too_early_is_old_data() {
 }
 
 #[test]
-fn in_a_hurry_the_gateway_is_busy_until_it_was_polled() {
+fn in_a_hurry_the_gateway_is_busy_until_it_is_polled() {
     let mut unpolled = TestDriver::on(SimChip::M25px16, &RAMP);
     unpolled.card.set_hurry(true);
     unpolled.write(COMMAND, 0x4003_241D);
