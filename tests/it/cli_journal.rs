@@ -249,3 +249,20 @@ fn a_card_that_another_process_holds_is_not_forgotten() {
     drop(lock);
     bench.run(&["host", "forget", GONE, "--yes"]).exits(0);
 }
+
+#[test]
+fn of_two_cards_journals_at_an_address_that_of_the_absent_one_is_forgotten_first() {
+    let bench = host();
+    let (first, second) = (format!("{CARD}.json"), format!("{CARD}.1.json"));
+    journal(&bench, CARD, 0x1007, &untouched());
+    fs::rename(journals(&bench).join(&first), journals(&bench).join(&second)).unwrap();
+    journal(&bench, CARD, 0x1003, &does_not_boot());
+    let ran = bench.run(&["--json", "host", "forget", CARD, "--yes"]).exits(0);
+    let result = ran.json()["result"].clone();
+    assert!(result["dropped"][0].as_str().unwrap().ends_with(&second), "{ran}");
+    assert!(result["kept"][0].as_str().unwrap().ends_with(&first), "{ran}");
+    assert!(journals(&bench).join(&first).exists() && !journals(&bench).join(&second).exists());
+    // Named alone, the other one is dropped too.
+    bench.run(&["host", "forget", CARD, "--yes"]).exits(0).prints("dropped ").prints(&first);
+    assert_eq!(fs::read_dir(journals(&bench)).unwrap().count(), 0);
+}
