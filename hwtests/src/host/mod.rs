@@ -19,10 +19,10 @@ use crate::guest::agent::CommandOutput;
 use server::CardServer;
 
 /// The usual time limit of a command: an emulated machine on a busy host is slow.
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_secs(180);
 
 /// The time limit of a burn.
-pub const LONG: Duration = Duration::from_secs(240);
+pub const LONG: Duration = Duration::from_secs(900);
 
 /// The result of a command that was to get a signal.
 #[derive(Debug)]

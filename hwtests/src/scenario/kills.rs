@@ -1,15 +1,13 @@
 //! SIGKILL and failing system calls at every step on the host, and SIGKILL at points of a burn: the
 //! card boots after each, and `host restore` restores the host.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use super::steps::{burn, ethtool_version, flashed, pending, same_version, version, with_driver};
-use crate::host::TestHost;
 use crate::host::lab::SMALL_IMAGES;
 use crate::host::snapshot::HostSnapshot;
+use crate::host::{LIMIT, LONG, TestHost};
 
 /// Kill points, spread over the erases and programs of a burn. The last one comes first, after burns of the same
 /// length; a later burn may be shorter by the erases of sectors that the kill before it left blank.
@@ -79,8 +77,7 @@ pub(super) fn the_card_boots_after_a_kill_inside_the_burn(host: &mut dyn TestHos
         let (old, (image, _)) = (booted(host)?, next_image(host, behind)?);
         // From the first mutation to the last but one.
         let at = host.card()?.mutations()? + 1 + point * (length - 2) / (count - 1);
-        let killed =
-            host.signalled_at(&burn_line(host, image), "KILL", at, Duration::from_secs(240))?;
+        let killed = host.signalled_at(&burn_line(host, image), "KILL", at, LONG)?;
         host.must("rm -rf /tmp/backups")?;
         ensure!(killed.reached, "the burn ended before its mutation {at}: {}", killed.output.all());
         let done = host.card()?.mutations()?;
@@ -173,7 +170,7 @@ pub(super) fn the_host_comes_back_after_a_failure_of_any_host_step(
                     "strace -o /dev/null -e trace={} -e inject={}:error={errno}:when={}{further} {command} >/tmp/failing 2>&1",
                     point.call, point.call, point.number
                 ),
-                Duration::from_secs(120),
+                LIMIT,
             )?;
             *ended.entry(output.code).or_default() += 1;
             let left = HostSnapshot::of(host)?;
