@@ -52,6 +52,21 @@ fn its_text_fits_80_columns_and_its_document_has_every_stage() {
 }
 
 #[test]
+fn the_default_card_has_a_record_and_can_be_named_as_expendable() {
+    let bench = Sandbox::owner();
+    bench.card(&["selftest", "--yes"]).exits(0).prints("record: ");
+    let ran = bench.refuses(&["selftest", "--yes", "--expendable", "x"], 4);
+    let ran = ran.reports("e41d2d0300dd7850").reports("SIM0000000001");
+    assert!(ran.stderr.contains("nothing was changed"), "{ran}");
+    // A card without an identity has its vital product data.
+    bench.run(&["sim", "create", "blank.cx3", "--blank"]).exits(0);
+    let named = ["-d", "sim:blank.cx3", "selftest", "--yes", "--expendable"];
+    bench.run(&[&named[..], &["x"]].concat()).exits(4).reports("SIM0000000001");
+    let expendable = [&named[..], &["SIM0000000001", "--backup-dir", "b"]].concat();
+    bench.run(&expendable).exits(0).prints("erase_64k");
+}
+
+#[test]
 fn a_contradiction_is_exit_1_and_a_burn_that_needs_it_is_exit_4_with_the_way_on() {
     let bench = Sandbox::pro();
     let fault = r#"{"fault":"unstable_id","every":7}"#;

@@ -42,10 +42,21 @@ fn recorded(bench: &Sandbox) -> Vec<(String, Vec<u8>)> {
         traces.push((format!("query-{name}.trace.zst"), bench.read("t")));
         fs::remove_file(bench.path("t")).unwrap();
     }
+    // An image of 24 KiB keeps the traces small.
+    let small = cx3flash::image::Recipe {
+        rom: None,
+        ini: None,
+        size: 0x6000,
+        ..cx3flash::image::Recipe::mcx311a_2_35_5100()
+    };
+    bench.write("small.bin", &cx3flash::image::build(&small).unwrap());
+    bench.run(&["sim", "create", "small.cx3", "--image", "small.bin"]).exits(0);
     for command in ["verify", "doctor"] {
-        bench.run(&["-d", "sim:blank.cx3", "--trace", "t", command]);
-        traces.push((format!("{command}-recovery.trace.zst"), bench.read("t")));
-        fs::remove_file(bench.path("t")).unwrap();
+        for (card, name) in [("small.cx3", "valid"), ("blank.cx3", "recovery")] {
+            bench.run(&["-d", &format!("sim:{card}"), "--trace", "t", command]);
+            traces.push((format!("{command}-{name}.trace.zst"), bench.read("t")));
+            fs::remove_file(bench.path("t")).unwrap();
+        }
     }
     traces
 }
@@ -75,7 +86,7 @@ fn every_trace_of_the_tree_replays() {
         assert_eq!(progress["replayed"], progress["recorded"], "{path:?}");
         traces += 1;
     }
-    assert!(traces >= 4, "{traces} traces");
+    assert!(traces >= 6, "{traces} traces");
 }
 
 #[test]
@@ -140,8 +151,12 @@ fn a_trace_holds_no_secret_in_any_byte_order() {
     bench.run(&["sim", "image", "new.bin", "--like", "mcx311a-2.42.5000"]).exits(0);
     bench.write("key", b"8b1df3a652c7e049");
     let identity = ["identity", "set", "--mac", "7a3c91b6d4f5", "--yes", "--backup-dir", "b"];
-    let commands: [&[&str]; 8] = [
+    let selftest = ["selftest", "--yes", "--tools-interface", "--reset"];
+    let commands: [&[&str]; 11] = [
         &["query", "--full"],
+        &["identity", "show"],
+        &["config", "set", "SRIOV_EN=1", "NUM_OF_VFS=4", "--yes"],
+        &selftest,
         &["verify"],
         &["doctor"],
         &["flash", "read", "dump"],
@@ -236,6 +251,139 @@ fn a_trace_that_is_cut_short_is_an_error_that_names_how_far_it_goes() {
     assert!(message.contains(&format!("ends after {accesses} accesses")), "{message}");
     for command in ["replay", "diff"] {
         bench.run(&["trace", command, "cut"]).exits(1).reports("ends after");
+    }
+}
+
+#[test]
+fn a_trace_that_ends_in_its_first_frame_is_cut_short() {
+    let bench = Sandbox::owner();
+    traced(&bench, "t", &["query"]).exits(0);
+    let whole = bench.read("t");
+    for len in [0, 1, 4, 20, 100] {
+        bench.write("cut", &whole[..len]);
+        for command in ["show", "replay", "diff"] {
+            let ran = bench.run(&["--json", "trace", command, "cut"]).exits(1).json();
+            assert_eq!(ran["error"]["code"], "trace_cut", "{len} {ran}");
+            bench.run(&["trace", command, "cut"]).exits(1).one_clear_line();
+        }
+    }
+}
+
+#[test]
+fn where_a_full_trace_ends_is_reported_and_the_program_is_not_blamed() {
+    let bench = Sandbox::owner();
+    traced(&bench, "t", &["verify"]).exits(0);
+    let text = text_of(&bench.read("t"));
+    // What is written behind the last access is in a full trace, too.
+    let last =
+        text.lines().filter(|line| line.contains("\"mark\":\"flash\"") || line.contains("\"end\""));
+    let full = std::iter::once("{\"t\":0,\"mark\":\"full\"}");
+    let lines: Vec<&str> = text.lines().take(5000).chain(full).chain(last).collect();
+    bench.write("full", &trace_of(&format!("{}\n", lines.join("\n"))));
+    for command in ["show", "replay", "diff"] {
+        let ran = bench.run(&["trace", command, "full"]).exits(1);
+        let ran = ran.prints("the trace ends here: it was full").one_clear_line();
+        let ran = ran.reports("it was full");
+        assert!(!ran.stdout.contains("the command fails"), "{ran}");
+        let ran = bench.run(&["--json", "trace", command, "full"]).exits(1).json();
+        assert_eq!(ran["error"]["code"], "trace_cut", "{ran}");
+        assert_eq!(ran["result"]["full"], true, "{ran}");
+    }
+    let ran = bench.run(&["--json", "trace", "diff", "full"]).json();
+    assert_eq!(ran["result"]["comparison"]["count"], 0, "{ran}");
+}
+
+#[test]
+fn a_command_that_opens_no_one_card_takes_no_trace() {
+    let bench = Sandbox::owner();
+    for command in [&["list"][..], &["-d", "sim:card.cx3", "list"], &["host", "restore"]] {
+        let ran = bench.run(&[&["--trace", "t"], command].concat());
+        ran.exits(64).reports("--trace needs a command").one_clear_line();
+        assert!(!bench.path("t").exists(), "{command:?}");
+    }
+    bench.run(&["-d", "sim:none.cx3", "--trace", "t", "query"]).exits(3).reports("no trace");
+}
+
+#[test]
+fn the_key_of_a_locked_card_is_in_no_trace() {
+    let bench = Sandbox::new();
+    bench.run(&["sim", "create", "card.cx3", "--board", "mcx354a-pro", "--secure-host"]).exits(0);
+    bench.write("key", b"0123456789abcdef");
+    traced(&bench, "t", &["--key-file", "key", "query"]).exits(0);
+    let text = text_of(&bench.read("t"));
+    for word in ["01234567", "89abcdef", "67452301", "efcdab89"] {
+        assert!(!text.contains(word), "{word}");
+    }
+    bench.run(&["trace", "replay", "t"]).exits(0);
+}
+
+#[test]
+fn a_hostile_trace_ends_in_one_clear_line_within_its_limits() {
+    let bench = Sandbox::owner();
+    traced(&bench, "t", &["query"]).exits(0);
+    let text = text_of(&bench.read("t"));
+    let (header, rest) = text.split_once('\n').unwrap();
+    let lines: Vec<&str> = rest.lines().collect();
+    let far = "[18446744073709551615,\"m\",\"r\",\"f0014\",\"000001f5\"]";
+    let block = r##"["m",0,12,"fffffff0","4003241d",true,240,"#,#,#,#",null]"##;
+    let words: Vec<String> = (0..500).map(|n| format!("[{},1,{n}]", u32::MAX - n)).collect();
+    let flash = format!("{{\"t\":0,\"mark\":\"flash\",\"words\":[{}]}}", words.join(","));
+    let evil = "\\u001b]52;c;x\\u0007\\u202e";
+    let kernel = format!("{{\"t\":0,\"mark\":\"kernel\",\"text\":\"{evil}\"}}");
+    let driver = format!("{{\"t\":0,\"mark\":\"unbind\",\"driver\":\"{evil}\"}}");
+    let open = r#"{"t":0,"mark":"open","transport":"mmap","posted":true,"since_reset":18446744073709551615,"serial":true}"#;
+    let with = |line: &str, at: usize| {
+        let mut lines = lines.clone();
+        lines.insert(at.min(lines.len() - 1), line);
+        format!("{header}\n{}\n", lines.join("\n"))
+    };
+    let mut cases: Vec<String> = Vec::new();
+    for line in [far, block, &flash, &kernel, &driver, open] {
+        for at in [0, 3, lines.len() / 2, usize::MAX] {
+            cases.push(with(line, at));
+        }
+    }
+    let endless = format!("{header}\n{open}\n{}", format!("{far}\n").repeat(200_000));
+    cases.push(endless);
+    cases.push(format!(
+        "{header}\n{}{}\n",
+        format!("{block}\n").repeat(10_000),
+        lines.last().unwrap()
+    ));
+    for command in ["doctor", "verify", "selftest", "query\\u001b[8m"] {
+        let other = header.replace("\"command\":\"query\"", &format!("\"command\":\"{command}\""));
+        assert_ne!(other, header);
+        cases.push(format!("{other}\n{rest}"));
+    }
+    for (n, case) in cases.iter().enumerate() {
+        bench.write("u", &trace_of(case));
+        for command in ["show", "replay", "diff"] {
+            let ran = bench.run(&["trace", command, "u"]);
+            assert!([0, 1].contains(&ran.code), "{n}: {ran}");
+            let all = format!("{}{}", ran.stdout, ran.stderr);
+            assert!(!all.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{n}: {ran}");
+            assert!(!all.contains("panicked"), "{n}: {ran}");
+            if ran.code == 1 {
+                ran.one_clear_line();
+            }
+        }
+    }
+}
+
+#[test]
+fn another_cards_trace_is_refused_where_it_does_not_fit() {
+    let bench = Sandbox::owner();
+    traced(&bench, "t", &["query"]).exits(0);
+    let text = text_of(&bench.read("t"));
+    // Of a chip that the simulator does not have, and of silicon of another family.
+    let flash = text.replace("20711500", "12345600");
+    let silicon = text.replace("000101f5", "00000190").replace("000001f5", "00000190");
+    for other in [flash, silicon] {
+        assert_ne!(other, text);
+        bench.write("u", &trace_of(&other));
+        let ran = bench.run(&["trace", "diff", "u"]).exits(1).one_clear_line();
+        assert!(!ran.stderr.contains("panicked"), "{ran}");
+        bench.run(&["trace", "replay", "u"]).exits(1).one_clear_line();
     }
 }
 

@@ -37,9 +37,13 @@ pub(super) fn mlx4_brings_up_netdevs_with_the_macs_of_the_flash(
     let state = with_driver(host)?;
     let netdevs = state.netdevs();
     ensure!(!netdevs.is_empty(), "no netdevs");
-    let trace = "/tmp/query.trace.zst";
-    host.must(&format!("rm -f {trace}"))?;
-    let report = host.expect(&format!("--trace {trace} query"), 0)?;
+    let traces = ["query", "doctor", "verify"].map(|name| (name, format!("/tmp/{name}.trace.zst")));
+    let mut reports = Vec::new();
+    for (command, trace) in &traces {
+        host.must(&format!("rm -f {trace}"))?;
+        reports.push(host.expect(&format!("--trace {trace} {command}"), 0)?);
+    }
+    let report = reports.remove(0);
     let macs = report.texts("/result/images/0/image/macs")?;
     let later = with_driver(host)?;
     for netdev in &netdevs {
@@ -49,10 +53,13 @@ pub(super) fn mlx4_brings_up_netdevs_with_the_macs_of_the_flash(
     }
     ensure!(state == later, "{}", state.differences(&later));
     // What was recorded through VFIO replays, and names what happened to the driver.
-    host.expect(&format!("trace replay {trace}"), 0)?;
-    let shown = host.must(&format!("{} trace show {trace}", host.tool()))?;
-    shows(&shown, "unbound from mlx4_core")?;
-    shows(&shown, "bound to mlx4_core")
+    for (_, trace) in &traces {
+        host.expect(&format!("trace replay {trace}"), 0)?;
+        let shown = host.must(&format!("{} trace show {trace}", host.tool()))?;
+        shows(&shown, "unbound from mlx4_core")?;
+        shows(&shown, "bound to mlx4_core")?;
+    }
+    Ok(())
 }
 
 /// The driver's own test of its command interrupt: a NOP that completes by an event.

@@ -25,7 +25,9 @@ pub(in crate::cli) fn selftest_plan(reset: bool, expendable: bool) -> Page {
         false => "The flash is read, never erased or programmed.\n",
     });
     if reset {
-        out.push_str("The card is also reset through its software reset register.\n");
+        out.push_str(
+            "The card is also reset through VFIO and through its software reset register.\n",
+        );
     }
     out
 }
@@ -40,6 +42,8 @@ pub(in crate::cli) fn selftest(outcome: &SelftestOutcome) -> Page {
     }
     if let Some(record) = &outcome.record {
         out.line(format_args!("record: {}", crate::escape::path(record)));
+    } else if outcome.card.is_some() && outcome.serial.is_none() {
+        out.line("record: none, the card has no serial number in configuration space");
     }
     out
 }

@@ -13,7 +13,7 @@ pub(super) const SINGLE: u64 = 64 << 10;
 /// Microseconds of the longest read that is taken together: a slow one shows each of its accesses.
 const LONGEST: u64 = 500;
 /// Accesses of the longest one: its polls are back to back.
-const MOST: usize = 256;
+pub(super) const MOST: usize = 256;
 /// The register that flushes writes (docs/hardware.md#write-flush).
 const FLUSH: Reg = Reg::Semaphore(32);
 /// Data registers of one read.

@@ -1,6 +1,6 @@
 //! The lines of a trace (docs/traces.md#format).
 
-use super::blocks::{BlockWords, TraceBlock};
+use super::blocks::{self, BlockWords, TraceBlock};
 use crate::card::BarAccess;
 use crate::flash::ChainVerdict;
 use schemars::JsonSchema;
@@ -13,6 +13,9 @@ pub const TRACE_FORMAT: u32 = 1;
 pub(super) const MOST_LINES: u64 = 8 << 20;
 /// All lines.
 pub(super) const MOST_RECORDS: u64 = MOST_LINES + (1 << 20);
+/// Accesses of one trace: a self-test of 16 MiB has about 70 million, with one poll a read of 16 bytes more 5
+/// million more.
+pub(super) const MOST_ACCESSES: u64 = 256 << 20;
 /// Bytes of its text.
 pub(super) const LARGEST_TEXT: u64 = 512 << 20;
 /// Bytes of its file.
@@ -424,7 +427,7 @@ impl LineState {
             },
         };
         (self.time, self.next) = (block.end(), at.wrapping_add(BLOCK));
-        Some(block)
+        Some(block).filter(|block| block.count() <= blocks::MOST)
     }
 
     /// `None` for a line of another form.
@@ -453,6 +456,15 @@ impl TraceRecord {
             Self::Access(access) => access.time,
             Self::Block(block) => block.time,
             Self::Mark { time, .. } => *time,
+        }
+    }
+
+    /// How many accesses it is; a mark is none.
+    pub fn count(&self) -> u64 {
+        match self {
+            Self::Access(_) => 1,
+            Self::Block(block) => block.count() as u64,
+            Self::Mark { .. } => 0,
         }
     }
 
@@ -549,6 +561,7 @@ mod tests {
             r#"["m",1,12,null,"4003241d",true,5,"1,2,3,failed",null]"#,
             r#"["m",1,12,null,"4003241d",true,5,"1,2,3,#1",null]"#,
             r#"["m",1,70000,null,"4003241d",true,5,"1,2,3,4",null]"#,
+            r#"["m",1,12,null,"4003241d",true,300,"1,2,3,4",null]"#,
             r#"["m",1,12,null,"4003241d",true,70000,"1,2,3,4",null]"#,
             r#"["x",1,12,null,"4003241d",true,5,"1,2,3,4",null]"#,
             r#"["m",1,12,"q","4003241d",true,5,"1,2,3,4",null]"#,

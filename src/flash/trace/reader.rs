@@ -1,8 +1,8 @@
 //! Reads a trace. Whoever made the file: nothing in it takes more memory or time than the limits here.
 
 use super::format::{
-    LARGEST_TEXT, LineState, MOST_RECORDS, TRACE_FORMAT, TraceAccess, TraceHeader, TraceMark,
-    TraceRecord, parse_header,
+    LARGEST_TEXT, LineState, MOST_ACCESSES, MOST_RECORDS, TRACE_FORMAT, TraceAccess, TraceHeader,
+    TraceMark, TraceRecord, parse_header,
 };
 use ruzstd::decoding::StreamingDecoder;
 use std::io::Read;
@@ -83,6 +83,11 @@ impl Trace {
         self.marks().any(|(_, mark)| *mark == TraceMark::Full)
     }
 
+    /// Number of its accesses.
+    pub fn count(&self) -> u64 {
+        self.records.iter().map(TraceRecord::count).sum()
+    }
+
     pub fn accesses(&self) -> impl Iterator<Item = TraceAccess> {
         self.records.iter().flat_map(TraceRecord::accesses)
     }
@@ -91,12 +96,17 @@ impl Trace {
 /// Reads lines up to the last one.
 fn read_records(records: &mut Vec<TraceRecord>, lines: &mut Lines<'_>) -> Result<(), String> {
     let mut state = LineState::default();
+    let mut accesses = 0;
     loop {
         let line = lines.next_line()?.ok_or("it has no last line: the recording was cut short")?;
         let record =
             state.parse(&line).ok_or_else(|| format!("line {} is no record", records.len() + 2))?;
         if records.len() as u64 >= MOST_RECORDS {
             return Err(format!("it has more than {MOST_RECORDS} records"));
+        }
+        accesses += record.count();
+        if accesses > MOST_ACCESSES {
+            return Err(format!("it has more than {MOST_ACCESSES} accesses"));
         }
         let ends = matches!(record, TraceRecord::Mark { mark: TraceMark::End { .. }, .. });
         records.push(record);

@@ -3,8 +3,8 @@
 use super::blocks::BlockCollector;
 use super::contents::{DataWord, GatewayView};
 use super::format::{
-    LARGEST_FILE, LARGEST_TEXT, LineState, MOST_LINES, TraceAccess, TraceHeader, TraceMark,
-    TraceOp, TraceRecord, TraceValue, header_line,
+    LARGEST_FILE, LARGEST_TEXT, LineState, MOST_ACCESSES, MOST_LINES, TraceAccess, TraceHeader,
+    TraceMark, TraceOp, TraceRecord, TraceValue, header_line,
 };
 use crate::card::{
     BAD_ACCESS, BarAccess, Clock, CrError, CrOffset, CrSpace, Reg, RunningVersion, WallClock,
@@ -57,6 +57,7 @@ struct Recording {
     written: u64,
     packed: u64,
     records: u64,
+    accesses: u64,
     begun: bool,
     full: bool,
     ended: bool,
@@ -90,6 +91,7 @@ impl TraceRecorder {
             written: 0,
             packed: 0,
             records: 0,
+            accesses: 0,
             begun: false,
             full: false,
             ended: false,
@@ -184,6 +186,7 @@ impl Recording {
         }
         let is_mark = matches!(record, TraceRecord::Mark { .. });
         let is_full = self.records >= MOST_LINES
+            || self.accesses + record.count() > MOST_ACCESSES
             || self.written >= LARGEST_TEXT - RESERVE
             || self.packed >= LARGEST_FILE - RESERVE;
         if is_full && !is_mark {
@@ -194,6 +197,7 @@ impl Recording {
             return;
         }
         self.records += 1;
+        self.accesses += record.count();
         let line = self.lines.line(record);
         self.text.push_str(&line);
         if self.text.len() >= FRAME {

@@ -128,7 +128,7 @@ impl ReplayedCard {
         let mut ahead = Ahead { records: Rc::clone(&trace.records), record: 0, done: 0 };
         ahead.settle();
         let mut player = Player {
-            recorded: trace.accesses().count(),
+            recorded: usize::try_from(trace.count()).unwrap_or(usize::MAX),
             ahead,
             next: 0,
             time: 0,

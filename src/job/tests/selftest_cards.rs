@@ -167,7 +167,7 @@ fn a_byte_order_of_one_transport_is_named_and_a_burn_uses_another() {
 
 /// A Pro card whose chip boots for a while after each reset.
 fn booting_card(pci_reset_boots: bool) -> SimCard {
-    let spec = CardSpec { boot_ms: 900, pci_reset_boots, ..pro_spec() };
+    let spec = CardSpec { boot_ms: 3000, pci_reset_boots, ..pro_spec() };
     card_of(spec, &[(&own(&pro("2.36.5150")), Half::Even)])
 }
 

@@ -150,6 +150,6 @@ pub fn read_trace(path: &Path, events: &dyn Events) -> Result<Trace, JobError> {
 pub fn cut(path: &Path, trace: &Trace) -> Option<JobError> {
     let full = trace.is_full().then(|| "it was full".to_owned());
     let why = trace.cut.clone().or(full)?;
-    let accesses = trace.accesses().count();
+    let accesses = usize::try_from(trace.count()).unwrap_or(usize::MAX);
     Some(JobError::TraceCut { path: path.to_owned(), accesses, why })
 }
