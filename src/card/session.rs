@@ -179,6 +179,11 @@ impl Card {
         }
     }
 
+    /// A key is at hand for when it is locked.
+    pub fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
+
     /// It was locked, and its key was used.
     pub fn was_unlocked(&self) -> bool {
         self.unlocked

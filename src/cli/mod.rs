@@ -142,6 +142,7 @@ fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Ex
         rom: None,
         stop,
         typed,
+        key_file: cli.key_file,
         host,
         options: BorrowOptions { allow: cli.allow, access: cli.bar_access, key, trace: recorder },
         borrowed: None,

@@ -237,13 +237,12 @@ impl Burn<'_, '_> {
     fn write(self, file: &ImageFile) -> FlintResult {
         let lines = (!self.line.has("silent")).then_some(ProgressLines::BURN);
         let options = BurnOptions {
-            rewrite: false,
             change_psid: self.psid,
             rom: self.line.has("use_image_rom").then_some(RomChoice::Image),
             identity: self.change,
             // Asked about in step 10.
             allow_older: true,
-            expect: None,
+            ..BurnOptions::default()
         };
         let (device, mut progress) = self.target.card(lines)?;
         let mut done = progress.write(device, &WriteRequest::Burn(file, &options));

@@ -190,6 +190,12 @@ impl Rom {
         (first != MISMATCHED && ids.all(|id| id == first)).then_some(first)
     }
 
+    /// The vendor id of the first PCI image that is not of this vendor. Whatever its version blocks name, a host
+    /// does not run it for this card.
+    pub fn other_vendor(&self) -> Option<u16> {
+        self.images.iter().map(|image| image.vendor_id).find(|vendor| *vendor != MELLANOX)
+    }
+
     /// What it is for when that is not this device: the id of a version block, or, where no block
     /// names a device, the ids of a PCI image. A ROM that names nothing is for any device.
     pub fn other_device(&self, device_id: u16) -> Option<String> {
@@ -202,7 +208,8 @@ impl Rom {
             return Some(format!("device {id} ({id:#06x})"));
         }
         // The id of a text block is that of the first PCI image.
-        if named.any(|block| block.product_id != TEXT_VERSION) {
+        let named = named.any(|block| block.product_id != TEXT_VERSION);
+        if named && self.other_vendor().is_none() {
             return None;
         }
         let other = self.images.iter().find(|image| !image.is_for(MELLANOX, device_id))?;

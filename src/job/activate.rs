@@ -11,10 +11,11 @@
 use super::assumptions::reset_is_contradicted;
 use super::error_text::error_chain;
 use super::first_start::look_first;
-use super::images::{no_image, read_images};
+use super::images::{read_images, would_not_start};
+use super::locked::activate_locked;
 use super::query::outcome;
 use super::session::{CardFacts, version};
-use super::{AfterReset, CardReport, Device, JobError, QueryOutcome};
+use super::{AfterReset, CardReport, Device, JobError};
 use crate::card::{CardError, FirmwareState, ResetSeen, WATCHED};
 use crate::flash::{Event, Events};
 use crate::host::{Mark, PortReport, driver_info};
@@ -67,7 +68,7 @@ pub struct ActivateOutcome {
 pub fn activate(device: &mut Device, events: &mut dyn Events) -> Result<ActivateOutcome, JobError> {
     may_reset(device)?;
     let facts = CardFacts::of(device)?;
-    let (card, flashed) = {
+    let (card, flashed, images) = {
         let mut locked = device.lock()?;
         let card = facts.report(&locked);
         let images = read_images(&mut locked.source(), Depth::Full)?;
@@ -78,28 +79,15 @@ pub fn activate(device: &mut Device, events: &mut dyn Events) -> Result<Activate
             .and_then(|index| query.images.get(index))
             .filter(|report| report.boots)
             .and_then(|report| report.image.as_ref()?.info.as_ref()?.fw_version)
-            .ok_or_else(|| no_image(&query.images, &would_not_start(&query)))?;
-        (card, flashed)
+            .ok_or_else(|| would_not_start(&query))?;
+        (card, flashed, query.images)
     };
-    look_first(device, &facts, flashed, events)?;
-    Ok(ActivateOutcome { card, activation: activate_as(device, &facts, flashed, events)? })
-}
-
-/// What a reset would end in, and the way on where an image is complete.
-fn would_not_start(query: &QueryOutcome) -> String {
-    let unsure = query.images.iter().find_map(|r| Some((r, r.unsure.as_ref()?)));
-    match unsure {
-        None => "a reset would end in recovery mode".into(),
-        Some((report, why)) => format!(
-            "a reset may end in recovery mode: whether the image at {:#x} boots is not known ({why}); {} one that does",
-            report.start.0,
-            if report.can_be_sealed() {
-                "`identity set` and `burn` write"
-            } else {
-                "`burn` writes"
-            }
-        ),
+    // What runs after a look could not be read.
+    let locks = device.locks_again(images.iter().filter_map(|report| report.image.as_ref()));
+    if !locks {
+        look_first(device, &facts, flashed, events)?;
     }
+    Ok(ActivateOutcome { card, activation: activate_locked(device, &facts, flashed, events)? })
 }
 
 /// The same at the end of a job that wrote, where a card that lives on vfio-pci is left alone.
@@ -136,7 +124,7 @@ pub(super) fn activate_after(
         });
         return Ok(None);
     }
-    activate_as(device, facts, wanted, events).map(Some)
+    activate_locked(device, facts, wanted, events).map(Some)
 }
 
 /// Refuses a software reset below a port that would take the card away. A card that goes back to its
@@ -266,7 +254,11 @@ pub(super) fn watched_reset(
 ) -> Result<ResetSeen, JobError> {
     events.emit(Event::Note { text: "resetting the card".into() });
     let seen = device.card.reset_and_watch(WATCHED);
-    let runs = seen.as_ref().is_ok_and(|seen| seen.firmware.state == FirmwareState::Runs);
+    // Firmware that runs locks a card.
+    let runs = match &seen {
+        Ok(seen) => seen.firmware.state == FirmwareState::Runs,
+        Err(error) => matches!(error, CardError::Locked),
+    };
     if runs || !facts.recovery && !matches!(seen, Err(CardError::SemaphoreHeld { .. })) {
         device.note(Mark::Boots(runs));
     }
@@ -277,7 +269,7 @@ pub(super) fn watched_reset(
 /// is what it was before.
 fn at_reset(error: CardError, wanted: Version) -> JobError {
     match error {
-        error @ CardError::SemaphoreHeld { .. } => error.into(),
+        error @ (CardError::SemaphoreHeld { .. } | CardError::Locked) => error.into(),
         error => JobError::NotActivated {
             wanted: wanted.to_string(),
             running: error_chain(&JobError::from(error)),

@@ -161,6 +161,8 @@ pub enum Code {
     UnknownKey,
     /// The card holds no valid image.
     NoImageOnCard,
+    /// The card's image is complete, and whether it boots is not known.
+    ImageUnsure,
     /// The image cannot be changed as requested.
     Patch,
     NotABackup,
@@ -267,6 +269,10 @@ pub(super) const RUN_AGAIN: Advice = &["run the command again: <typed>", "run th
 pub(super) const BURN_ANOTHER: Advice = &[
     "write the firmware that ran before: <card> restore BACKUP, or: <card> burn IMAGE --allow-older",
 ];
+/// It is on the card, and `recover` was refused for that.
+pub(super) const IS_THERE: Advice = &[
+    "if its firmware does not run, write the one that ran before: <card> restore BACKUP, or: <card> burn IMAGE --allow-older",
+];
 const AGAIN: Advice =
     &["download the file again, and compare its length or digest with the vendor's"];
 const POWER_CYCLE: Advice = &["power the machine off and on, then: cx3flash list"];
@@ -285,7 +291,7 @@ pub(super) const fn check(id: CheckId) -> Advice {
             &["start one of the images, then run the command again: <card> activate"]
         }
         CheckId::Identity => &[
-            "if the backup is from before a change of identity, name both MACs: <restore --change-mac FROM:TO>",
+            "if the backup is from before a change of identity, name both MACs: <restore --change-mac [macs]>",
             "name identity.json of another backup, or the values of the label: <recover>",
             "give the card its identity first (or --identity BACKUP/identity.json): <card> identity set --guid G --mac M",
         ],

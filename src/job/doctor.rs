@@ -3,7 +3,7 @@
 use super::device::open_borrowed;
 use super::error_text::error_chain;
 use super::hint::{HintContext, allow};
-use super::images::read_images;
+use super::images::{UNSURE, read_images, write_anew};
 use super::proofs::CardRecord;
 use super::query::outcome;
 use super::session::{CardFacts, shown};
@@ -190,7 +190,8 @@ const CARD: [&str; 9] = [
 
 /// Recovery mode, and the flash holds an image that boots.
 const STANDS_STILL: &str = "the flash holds an image that boots: open the jumper \"flash not present\" if it is set, \
-     then power the machine off and on, or start it: <card> activate";
+     then power the machine off and on, or start it: <card> activate; if it never starts, write the firmware that \
+     ran before: <card> restore BACKUP";
 
 /// Nothing boots.
 const PUT_IMAGE: &str =
@@ -333,7 +334,7 @@ fn firmware(device: &mut Device, facts: &CardFacts, findings: &mut DoctorFinding
             findings.bad(
                 id,
                 format!("does not run ({register}), and the card is not in recovery mode"),
-                "power the machine off and on",
+                "power the machine off and on; if it does not run then, write the firmware that ran before: <card> restore BACKUP",
             );
         }
     }
@@ -409,27 +410,6 @@ fn chains(facts: &CardFacts, record: Option<&CardRecord>) -> String {
     }
 }
 
-/// The way on from an image that is complete and not relied on: the same image with its CRCs right, which
-/// changes no GUID and no MAC.
-fn write_anew(query: &QueryOutcome) -> Option<String> {
-    let unsure = query.images.iter().find(|report| !report.boots && report.unsure.is_some())?;
-    let card = query.card.as_ref().map_or("CARD", |card| card.device.as_str());
-    let card = format!("cx3flash -d {}", escape::shell_word(card));
-    let burn = format!("an image: `{card} burn IMAGE`");
-    if !unsure.can_be_sealed() {
-        return Some(format!("write {burn}"));
-    }
-    let [first, second] = Identity::from_image(unsure.image.as_ref()?).ok()?.macs;
-    // `--mac` gives port 2 the next one.
-    let set = match first.is_valid() && first.0.checked_add(1) == Some(second.0) {
-        true => format!("`{card} identity set --mac {first}`"),
-        false => {
-            format!("`{card} backup`, then `{card} identity set --identity BACKUP/identity.json`")
-        }
-    };
-    Some(format!("write it anew with its CRCs right: {set}, or {burn}"))
-}
-
 fn judge(query: &QueryOutcome, findings: &mut DoctorFindings) {
     let list: Vec<String> = query
         .images
@@ -442,7 +422,7 @@ fn judge(query: &QueryOutcome, findings: &mut DoctorFindings) {
                 .map_or_else(|| "unreadable".into(), |v| v.to_string());
             let state = match &report.unsure {
                 Some(why) if report.boots => format!("runs, although {why}"),
-                Some(why) => format!("complete, and whether it boots is not known: {why}"),
+                Some(why) => format!("{UNSURE}: {why}"),
                 None if report.valid == Some(true) => "valid".to_owned(),
                 None => "damaged".to_owned(),
             };

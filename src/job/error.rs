@@ -1,13 +1,14 @@
 //! Errors of jobs, and their texts.
 
-use super::{BootReport, HostReport};
+use super::split::SplitName;
+use super::{BootReport, HostReport, UNSURE};
 use crate::card::{CardError, ToolsError};
 use crate::escape;
 use crate::flash::trace::TraceError;
 use crate::flash::{Boots, FlashError, LayoutError, Stopped};
 use crate::host::{DiscoverError, HostError, LeaseError, VfioError};
 use crate::image::{
-    ArchiveError, FileFormat, ImageError, PatchError, RomError, SourceError, Version,
+    ArchiveError, FileFormat, FlashAddr, ImageError, PatchError, RomError, SourceError, Version,
 };
 use crate::plan::{CheckId, PlanReport};
 use crate::sim::CardFileError;
@@ -67,6 +68,14 @@ pub enum JobError {
     Archive { path: PathBuf, source: ArchiveError },
     #[error("{}: {source}", escape::path(path))]
     ImageFile { path: PathBuf, source: ImageError },
+    /// By its name one of several parts, and no image by itself.
+    #[error("{} is named like a part of a split file: {}", escape::path(path), escape::line(why))]
+    SplitFile {
+        path: PathBuf,
+        split: SplitName,
+        /// What it is by its contents.
+        why: String,
+    },
     #[error("{} is a raw dump of a flash chip, not an image", escape::path(path))]
     RawDump { path: PathBuf },
     #[error("{}: {source}", escape::path(path))]
@@ -106,6 +115,14 @@ pub enum JobError {
     /// The card holds no valid image, so there is nothing to show or change.
     #[error("the card holds no valid image: {0}")]
     NoImage(String),
+    /// The best image of the card is complete and not relied on.
+    #[error("the card is not reset: the image at {:#x} is {UNSURE}: {why}", .start.0)]
+    ImageUnsure {
+        start: FlashAddr,
+        why: String,
+        /// What makes one that boots, in words with commands.
+        way: String,
+    },
     #[error("the image has no {0}")]
     NoPart(&'static str),
     #[error("refused: {}", refusals(.report))]

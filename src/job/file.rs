@@ -1,10 +1,14 @@
 //! Files a job reads: images and expansion ROMs.
 
 use super::JobError;
+use super::restore::ran_on;
+use super::split::SplitName;
 use super::store::digest;
 use crate::flash::Events;
 use crate::host::{InputError, NamedInput, read_input, read_input_or_member, read_stdin};
-use crate::image::{Contents, FileFormat, ImageError, Rom, image_in_archive};
+use crate::image::{
+    ArchiveError, Contents, FileFormat, Image, ImageError, Rom, WalkEnd, image_in_archive,
+};
 use crate::plan::{BurnOptions, CardSnapshot, Check, Plan, PlanReport, plan_burn};
 use std::ffi::OsString;
 use std::io;
@@ -26,6 +30,9 @@ pub struct ImageFile {
     pub sha256: String,
     /// The image in it.
     pub contents: Contents,
+    /// Hardware id and revision of the chip on which it ran, if it is `image.bin` of a backup whose manifest
+    /// shows that.
+    pub ran_on: Option<(u16, u8)>,
 }
 
 impl ImageFile {
@@ -47,8 +54,9 @@ impl ImageFile {
 
     /// The plan of a burn of this file.
     pub(super) fn plan(&self, card: &CardSnapshot, options: &BurnOptions) -> Plan {
-        let mut plan = plan_burn(card, &self.contents, self.len, options);
-        if let Some(check) = self.check(options) {
+        let options = BurnOptions { ran_on: self.ran_on, ..options.clone() };
+        let mut plan = plan_burn(card, &self.contents, self.len, &options);
+        if let Some(check) = self.check(&options) {
             if !check.ok {
                 plan.report.refused = true;
                 plan.action = None;
@@ -101,7 +109,9 @@ pub(super) fn not_read(path: &Path, max: u64, error: InputError) -> JobError {
 /// [`crate::image::Image::findings`].
 pub fn read_image(path: &Path, events: &dyn Events) -> Result<ImageFile, JobError> {
     let (path, bytes) = image_bytes(read_named(path, events)?)?;
-    ImageFile::parse(&path, &bytes)
+    let image = ImageFile::parse(&path, &bytes)?;
+    let version = image.contents.image().fw_version();
+    Ok(ImageFile { ran_on: ran_on(&path, &image.sha256, version, events), ..image })
 }
 
 /// Reads a file of at most [`MAX_FILE`] bytes, or the archive of which the path names a member.
@@ -121,8 +131,14 @@ pub(super) fn image_bytes(input: NamedInput) -> Result<(PathBuf, Vec<u8>), JobEr
     };
     if FileFormat::of(&bytes).is_some_and(FileFormat::is_opened) {
         let wanted = member.as_ref().map(|name| name.to_string_lossy());
-        let found = image_in_archive(&bytes, wanted.as_deref())
-            .map_err(|source| JobError::Archive { path: file.clone(), source })?;
+        let found = image_in_archive(&bytes, wanted.as_deref()).map_err(|source| {
+            match (source, SplitName::of(&file)) {
+                (source @ ArchiveError::Damaged { .. }, Some(split)) => {
+                    JobError::SplitFile { path: file.clone(), split, why: source.to_string() }
+                }
+                (source, _) => JobError::Archive { path: file.clone(), source },
+            }
+        })?;
         return Ok((inside(String::from(found.name).into()), found.bytes));
     }
     match member {
@@ -135,6 +151,14 @@ pub(super) fn image_bytes(input: NamedInput) -> Result<(PathBuf, Vec<u8>), JobEr
     }
 }
 
+/// Only the beginning of an image: its header declares more, and its sections do not end before.
+fn cut_short(image: &Image, len: usize) -> Option<ImageError> {
+    let (size, len) = (image.header.declared_size, len as u64);
+    let missing = len < size.into() && u64::from(size) <= MAX_FILE;
+    (missing && image.walk_end != WalkEnd::Complete)
+        .then_some(ImageError::CutShort { len, size: Some(size) })
+}
+
 /// Reads an expansion ROM file.
 pub fn read_rom(path: &Path, events: &dyn Events) -> Result<RomFile, JobError> {
     RomFile::parse(path, read_bytes(path, events)?)
@@ -143,12 +167,30 @@ pub fn read_rom(path: &Path, events: &dyn Events) -> Result<RomFile, JobError> {
 impl ImageFile {
     /// The image in the bytes of the file at `path`.
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, JobError> {
-        let contents = Contents::from_file(bytes).map_err(|source| match source {
-            ImageError::RawDump => JobError::RawDump { path: path.to_owned() },
-            ImageError::Foreign(format) => JobError::foreign(path, format, "an image"),
-            source => JobError::ImageFile { path: path.to_owned(), source },
+        let complete = |contents: Contents| match cut_short(contents.image(), bytes.len()) {
+            Some(error) => Err(error),
+            None => Ok(contents),
+        };
+        let contents = Contents::from_file(bytes).and_then(complete).map_err(|source| {
+            use FileFormat::{Blank, Zeros};
+            use ImageError::{CutShort, Foreign, NoMagic, RawDump, TooShort, Unaligned};
+            let path = path.to_owned();
+            match (source, SplitName::of(&path)) {
+                (RawDump, _) => JobError::RawDump { path },
+                (
+                    source @ (CutShort { .. }
+                    | Foreign(Blank | Zeros)
+                    | NoMagic
+                    | TooShort(_)
+                    | Unaligned(_)),
+                    Some(split),
+                ) => JobError::SplitFile { path, split, why: source.to_string() },
+                (Foreign(format), _) => JobError::foreign(&path, format, "an image"),
+                (source, _) => JobError::ImageFile { path, source },
+            }
         })?;
-        Ok(Self { path: path.to_owned(), len: bytes.len() as u64, sha256: digest(bytes), contents })
+        let (path, len) = (path.to_owned(), bytes.len() as u64);
+        Ok(Self { path, len, sha256: digest(bytes), contents, ran_on: None })
     }
 }
 

@@ -1,6 +1,8 @@
 //! What to type next after a failure: the templates of `code.rs`, filled with what is known of the command.
 
-use super::code::{Advice, BURN_ANOTHER, Code, Exit, RECOVER, RUN_AGAIN, check, unpacked};
+use super::code::{
+    Advice, BURN_ANOTHER, Code, Exit, IS_THERE, RECOVER, RUN_AGAIN, check, unpacked,
+};
 use super::{CardSelector, JobError, Outcome};
 use crate::escape::{self, ForeignText};
 use crate::host::{Bdf, HostError, InUse, JournalError, LeaseError, is_root};
@@ -20,10 +22,14 @@ pub struct HintContext<'a> {
     pub rom: Option<&'a Path>,
     /// The command as typed.
     pub typed: Option<&'a str>,
+    /// `--key-file` as typed.
+    pub key_file: Option<&'a Path>,
     /// The backup made before the failure.
     pub backup: Option<&'a Path>,
     /// PSID on the card (`none` where it has none) and in the image.
     pub psids: Option<(&'a str, &'a str)>,
+    /// MAC of port 1 on the card and in the backup.
+    pub macs: Option<(&'a str, &'a str)>,
     /// Address of a card that may be gone.
     pub bdf: Option<Bdf>,
     /// Uses that can be allowed, as options.
@@ -59,13 +65,22 @@ impl HintContext<'_> {
             "uses" => self.uses.map(str::to_owned),
             "allowed" => Some(with_option(self.typed?, self.uses?)),
             "psid" => self.psids.map(|(_, to)| escape::line(to).into_owned()),
+            "macs" => self.macs.map(|(from, to)| format!("{from}:{to}")),
             "psids" => self.psids.map(|(from, to)| escape::shell_word(format!("{from}:{to}"))),
             _ => None,
         }
     }
 
     fn named(&self) -> Option<String> {
-        Some(format!("cx3flash -d {}", self.card?.shell_word()))
+        Some(format!("cx3flash -d {}{}", self.card?.shell_word(), self.key()))
+    }
+
+    /// The option with the key of a locked card.
+    fn key(&self) -> String {
+        self.key_file.map_or_else(String::new, |file| match file.as_os_str() == "-" {
+            true => " --key-file -".to_owned(),
+            false => format!(" --key-file {}", escape::shell_path(file)),
+        })
     }
 
     /// The command as typed with this option: `<typed OPTION>`; `<burn OPTION>` and `<restore OPTION>` only if
@@ -110,7 +125,8 @@ impl HintContext<'_> {
     fn was_typed(&self, advice: &str) -> bool {
         const ANYWHERE: [&str; 6] = ["-q", "--quiet", "-y", "--yes", "--json", "-v"];
         let plain = |line: &str| -> String {
-            line.split(' ')
+            line.replacen(&self.key(), "", usize::from(self.key_file.is_some()))
+                .split(' ')
                 .filter(|word| !ANYWHERE.contains(word))
                 .fold(String::new(), |line, word| line + " " + word)
         };
@@ -118,7 +134,9 @@ impl HintContext<'_> {
         else {
             return false;
         };
-        let card = self.card.map_or_else(String::new, |card| format!("-d {} ", card.shell_word()));
+        let card = self
+            .card
+            .map_or_else(String::new, |card| format!("-d {}{} ", card.shell_word(), self.key()));
         plain(typed).ends_with(&plain(advised.strip_prefix(&card).unwrap_or(advised)))
     }
 
@@ -206,6 +224,10 @@ impl JobError {
             Self::ImageFile { path, .. } | Self::RawDump { path } => {
                 context.image.get_or_insert(path.as_path());
             }
+            Self::ImageUnsure { way, .. } => return Some(way.clone()),
+            Self::SplitFile { split, .. } => {
+                return Some(format!("join all parts, then name the whole: {}", split.joined()));
+            }
             Self::RomFile { path, source: RomError::IsFirmware } => {
                 context.image = Some(path.as_path());
                 return context.first_of(&["write it as an image: <card> burn <image>"]);
@@ -230,6 +252,15 @@ impl JobError {
                     let from = psid.card.as_ref().map_or("none", ForeignText::as_str);
                     Some((from, psid.image.as_ref()?.as_str()))
                 });
+                let macs = report.changes.iter().find(|change| change.field == "macs");
+                context.macs = macs.and_then(|change| {
+                    let (from, to) = (change.from.as_ref()?, change.to.as_ref()?);
+                    Some((from.split(' ').next()?, to.split(' ').next()?))
+                });
+                // The image is on the flash, and its firmware does not run.
+                if self.code() == Code::NotNeeded && report.from_version == report.to_version {
+                    return context.first_of(IS_THERE);
+                }
                 if self.code() == Code::Refused {
                     return report.refusing().find_map(|c| context.first_of(check(c.id)));
                 }

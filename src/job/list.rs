@@ -1,11 +1,13 @@
 //! `list`: the cards that can be seen. Real ones by sysfs alone: listing must not take a card away
 //! from its user.
 
+use super::doctor::doctor_of_card;
 use super::session::CardFacts;
-use super::{CardSelector, JobError, open_sim, query_card};
+use super::{CardSelector, JobError, open_sim};
 use crate::card::DeviceType;
 use crate::host::{
-    BarAccess, BorrowOptions, Function, Host, OtherDevice, PciCard, driver_info, objections,
+    BarAccess, BorrowOptions, Function, Host, HostFinding, OtherDevice, PciCard, driver_info,
+    objections,
 };
 use crate::image::Version;
 use crate::sim::SimCard;
@@ -48,7 +50,7 @@ pub struct ListEntry {
     /// Firmware on the flash. `None` = not known: a real card would have to be borrowed for it.
     #[serde(rename = "flash_fw_version")]
     pub flashed: Option<Version>,
-    /// Can be worked with.
+    /// `doctor` would report nothing, as far as that is known without taking the card.
     pub ready: bool,
     /// Why not.
     pub problem: Option<String>,
@@ -122,14 +124,15 @@ fn simulation(path: &Path) -> ListEntry {
         let mut device = open_sim(&sim, &selector.to_string())?;
         let facts = CardFacts::of(&mut device)?;
         // A card can be listed while another program holds its semaphores.
-        let flashed = query_card(&mut device).ok().and_then(|query| {
+        let found = doctor_of_card(&mut device);
+        let flashed = found.query.as_ref().and_then(|query| {
             let image = query.images.get(query.active?)?.image.as_ref()?;
             image.info.as_ref()?.fw_version
         });
-        Ok((facts, device.board.clone(), device_id, flashed))
+        Ok((facts, device.board.clone(), device_id, flashed, problem(&found.checks)))
     };
     match inspect() {
-        Ok((facts, board, device_id, flashed)) => ListEntry {
+        Ok((facts, board, device_id, flashed, problem)) => ListEntry {
             bdf: facts.bdf,
             board,
             device_id: Some(device_id),
@@ -138,7 +141,8 @@ fn simulation(path: &Path) -> ListEntry {
             running: facts.running,
             flashed,
             access: vec!["simulated".to_owned()],
-            ready: true,
+            ready: problem.is_none(),
+            problem,
             ..empty(selector)
         },
         Err(error) => ListEntry { problem: Some(error.to_string()), ..empty(selector) },
@@ -158,12 +162,13 @@ fn real(
         .map(|info| info.fw_version)
         .or_else(|| card.fw_version.clone())
         .and_then(|text| text.parse().ok());
-    let problem = if card.iommu_group.is_none() {
-        Some("no IOMMU group".to_owned())
-    } else {
+    let used = || {
         let uses = objections(host, card, &options.allow);
         uses.first().map(|used| format!("{}: {}", used.id.name(), used.detail))
     };
+    let recovery = card.function == Function::Recovery;
+    let recovery = recovery.then(|| "firmware: none runs: recovery mode".to_owned());
+    let problem = problem(&host.findings(Some(card))).or_else(used).or(recovery);
     ListEntry {
         bdf: Some(card.bdf.to_string()),
         chip_name: DeviceType::with_pci_id(card.device_id).map(|device| device.name.to_owned()),
@@ -184,6 +189,12 @@ fn real(
         problem,
         ..empty(selector)
     }
+}
+
+/// What `doctor` would report first.
+fn problem(findings: &[HostFinding]) -> Option<String> {
+    let first = findings.iter().find(|finding| !finding.ok)?;
+    Some(format!("{}: {}", first.id, first.detail))
 }
 
 /// MST numbers the devices of a kind in the order it meets them on the bus.

@@ -25,6 +25,7 @@ mod host_report;
 mod identity;
 mod images;
 mod list;
+mod locked;
 mod nvconfig;
 mod outcome;
 mod proofs;
@@ -41,6 +42,7 @@ mod selector;
 mod selftest;
 pub(crate) mod session;
 mod settle;
+mod split;
 mod stage;
 mod store;
 #[cfg(test)]
@@ -69,7 +71,7 @@ pub use host::{
 };
 pub use host_report::HostReport;
 pub use identity::{IdentityChange, IdentityOutcome, identity_in, identity_show, read_identity};
-pub use images::ImageReport;
+pub use images::{ImageReport, UNSURE};
 pub use list::{ListEntry, ListOutcome, list};
 pub use nvconfig::{
     NvChange, NvConfirm, NvEntry, NvQueryOutcome, NvSetOutcome, nv_query, nv_set, nv_set_reporting,

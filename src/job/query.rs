@@ -57,14 +57,15 @@ pub fn query_card(device: &mut Device) -> Result<QueryOutcome, JobError> {
     let mut locked = device.lock()?;
     let card = facts.report(&locked);
     let mut source = locked.source();
-    // In recovery mode nothing that boots is expected: what a quick reading passes over may be why.
-    let depth = if facts.recovery { Depth::Full } else { Depth::Query };
+    // Where nothing is known to run: what a quick reading passes over may be why.
+    let depth = if facts.recovery || facts.running.is_none() { Depth::Full } else { Depth::Query };
     let images = read_images(&mut source, depth)?;
     facts.note_serials(images.iter().filter_map(|found| found.image.as_ref()));
     let found = outcome(card.clone(), images, source.wavering());
-    // Whether another image starts than the one that runs depends on CRCs that a quick reading does not
-    // compute.
-    if depth == Depth::Full || !found.reset_pending {
+    // Whether another image starts than the one that runs, and which one of several, depends on CRCs that a
+    // quick reading does not compute.
+    let several = found.images.iter().filter(|report| report.image.is_some()).count() > 1;
+    if depth == Depth::Full || !found.reset_pending && !several {
         return Ok(found);
     }
     let images = read_images(&mut source, Depth::Full)?;

@@ -56,7 +56,9 @@ impl<'a> WriteRequest<'a> {
             }
             Self::Recover(image, identity) => (
                 WriteJob::Recover,
-                Box::new(|card| plan_recover(card, &image.contents, image.len, identity)),
+                Box::new(|card| {
+                    plan_recover(card, &image.contents, image.len, identity, image.ran_on)
+                }),
             ),
             Self::IdentitySet(change) => {
                 (WriteJob::IdentitySet, Box::new(|card| plan_identity(card, change)))

@@ -3,7 +3,8 @@
 
 use super::assumptions::{judge, quick};
 use super::backup::{confirm as confirm_backup, remember, reserve, store};
-use super::first_start::{self, Finished, confirmed, start_facts, trial_of};
+use super::first_start::{self, Finished, confirmed, trial_of};
+use super::locked::{LOCKS_AGAIN, start_facts_of};
 use super::session::{CardFacts, serial_of, snapshot};
 use super::settle::{LeftProbe, after_change, settle, what_boots};
 use super::store::digest;
@@ -109,7 +110,11 @@ pub fn plan(
     drop(locked);
     let mut plan = image.plan(&card, options);
     judge(device, &facts, &card, &mut plan);
-    plan.starts(&card, &start_facts(device, &facts, StartRequest::Trial));
+    let locks = device.locks_again(card.images());
+    plan.starts(&card, &start_facts_of(device, &facts, StartRequest::Trial, locks));
+    if locks && plan.action.is_some() {
+        plan.report.warnings.push(LOCKS_AGAIN.to_owned());
+    }
     Ok(PlanOutcome {
         card: card_report,
         image: image.path.clone(),
@@ -152,7 +157,8 @@ pub fn write_reporting(
     quick(device, &facts, &card);
     let mut plan = decide(&card);
     judge(device, &facts, &card, &mut plan);
-    plan.starts(&card, &start_facts(device, &facts, options.start));
+    let locks = device.locks_again(card.images());
+    plan.starts(&card, &start_facts_of(device, &facts, options.start, locks));
     log_plan(&plan);
     let known = known.insert(WriteOutcome {
         card: described,
@@ -180,6 +186,9 @@ pub fn write_reporting(
     let place = reserve(&card, options.backup_dir)?;
     let line = format!("The backup goes to {}.", escape::path(place.path()));
     known.plan.warnings.push(line);
+    if locks {
+        known.plan.warnings.push(LOCKS_AGAIN.to_owned());
+    }
     if !confirm(&known.plan) {
         return Err(JobError::Declined);
     }

@@ -93,7 +93,8 @@ fn pair_checks(
 /// P5; what runs on this card is for it.
 fn silicon(card: &CardSnapshot, request: &PlanRequest<'_>, base: &Contents) -> Verdict {
     let runs = matches!(request.base, Base::Own) && card.boots().start.is_some();
-    rules::silicon(card.chip, base.image()).or_else(|why| match runs {
+    let ran_on = request.options.ran_on;
+    rules::silicon_or_ran(card.chip, base.image(), ran_on).or_else(|why| match runs {
         true => Ok(format!("the card's own image, which runs on it, although {why}")),
         false => Err(why),
     })

@@ -12,12 +12,14 @@ use super::{
 use crate::image::{Contents, FlashAddr, Identity, Layout};
 
 /// Decide what a recovery with `image`, read from a file of `file_len` bytes, would do. The
-/// identity is the one specified; nothing is invented (P4).
+/// identity is the one specified; nothing is invented (P4). `ran_on`: hardware id and revision of the chip on
+/// which its backup shows that it ran.
 pub fn plan_recover(
     card: &CardSnapshot,
     image: &Contents,
     file_len: u64,
     identity: &Identity,
+    ran_on: Option<(u16, u8)>,
 ) -> Plan {
     let layout = image.image().layout;
     let mut checks = Checks::default();
@@ -30,7 +32,7 @@ pub fn plan_recover(
     checks.add(CheckId::IdentityFits, identity_fits(image.image(), identity));
     checks.add(CheckId::Version, rules::version(None, image.image()));
     checks.add(CheckId::Psid, psid(left, image));
-    checks.add(CheckId::Silicon, rules::silicon(card.chip, image.image()));
+    checks.add(CheckId::Silicon, rules::silicon_or_ran(card.chip, image.image(), ran_on));
     let rom = rules::rom(image, false, None, None, None);
     checks.add(CheckId::Rom, rom.map(|(_, text)| text));
     let result = checks.all_ok().then(|| {
@@ -51,7 +53,7 @@ pub fn plan_recover(
         let boots = BootReport::of(start, contents.image());
         Action::new(Some(target(layout, start)), Some(contents), boots, passes, false)
     });
-    let mut plan = Plan::of(checks, old, result.as_ref(), action);
+    let mut plan = Plan::of(checks, old, Some(result.as_ref().unwrap_or(image)), action);
     if let Some((old, new)) = old.zip(result.as_ref()) {
         plan.report.changes = changes(old, new);
     }
@@ -70,8 +72,9 @@ pub fn plan_recover(
 fn no_valid_image(card: &CardSnapshot) -> Result<String, String> {
     match card.relied().find(|f| f.identity().is_some()) {
         Some(found) => Err(format!(
-            "the card holds a valid image at {:#x}; use `burn`, which keeps its identity",
-            found.start.0
+            "the card holds a valid image at {:#x}{}; use `burn`, which keeps its identity",
+            found.start.0,
+            if card.recovery { ", whose firmware does not run" } else { "" }
         )),
         None if card.slots.is_empty() => Ok("the flash holds no signature".into()),
         None if card.slots.iter().all(|slot| slot.wrong_silicon().is_some()) => {

@@ -17,6 +17,8 @@ pub struct BurnOptions {
     pub expect: Option<String>,
     /// Write the image although the card holds it already: the self-test of an expendable card.
     pub rewrite: bool,
+    /// Hardware id and revision of the chip on which the backup of the image shows that it ran.
+    pub ran_on: Option<(u16, u8)>,
     /// Parts of the identity that change.
     pub identity: IdentityChange,
 }

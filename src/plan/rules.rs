@@ -335,6 +335,14 @@ pub(super) fn silicon(chip: Chip, image: &Image) -> Verdict {
     }
 }
 
+/// The same for an image that ran on a chip of this revision, as the manifest of its backup shows.
+pub(super) fn silicon_or_ran(chip: Chip, image: &Image, ran_on: Option<(u16, u8)>) -> Verdict {
+    silicon(chip, image).or_else(|why| match ran_on == Some((chip.hw_id, chip.revision)) {
+        true => Ok(format!("the image ran on this chip when its backup was made, although {why}")),
+        false => Err(why),
+    })
+}
+
 /// What to do about the ROM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum RomAction {
@@ -376,7 +384,10 @@ pub(super) fn rom(
     choice: Option<RomChoice>,
 ) -> Result<(RomAction, String), String> {
     if let Some(bytes) = given {
-        Rom::for_writing(bytes).map_err(|error| error.to_string())?;
+        Rom::for_writing(bytes).map_err(|error| match Rom::parse(bytes).other_vendor() {
+            Some(vendor) => format!("{error}; its PCI vendor id is {vendor:04x}, not 15b3"),
+            None => error.to_string(),
+        })?;
         let text = format!("the ROM given, {} bytes", bytes.len());
         return Ok((RomAction::Put(bytes.to_vec()), text));
     }

@@ -5,7 +5,7 @@ use super::slot::{Bootability, slots};
 use super::{ImageSlot, SlotChoice, wavers};
 use crate::card::Chip;
 use crate::flash::{FlashChip, Protection};
-use crate::image::{FlashAddr, MAGIC, START_CANDIDATES, SourceError, Version};
+use crate::image::{FlashAddr, Image, MAGIC, START_CANDIDATES, SourceError, Version};
 use std::ops::Range;
 
 /// Everything a plan may depend on.
@@ -63,6 +63,11 @@ impl CardSnapshot {
     /// Addresses of the signatures.
     pub(super) fn signatures(&self) -> Vec<FlashAddr> {
         self.slots.iter().map(|slot| slot.start).collect()
+    }
+
+    /// Each image that can be read.
+    pub fn images(&self) -> impl Iterator<Item = &Image> {
+        self.slots.iter().filter_map(ImageSlot::image)
     }
 
     /// Addresses at which a signature may read as one the next time: power failed while it was programmed

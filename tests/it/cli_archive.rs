@@ -151,3 +151,35 @@ fn files_of_other_formats_are_named_with_the_step_to_take() {
         .exits(1)
         .prints("It is an HTML page, not an image; ");
 }
+
+#[test]
+fn each_part_of_a_split_download_is_named_with_the_step_to_take() {
+    let bench = Sandbox::owner();
+    let new = bench.read("new.bin");
+    let zip = tgz(&[("new.bin", &new)]);
+    for (whole, bytes) in [("fw.bin", &new), ("fw.tgz", &zip)] {
+        // Lengths that are multiples of 4, and a last part that is not.
+        let len = (bytes.len() / 3) & !3;
+        for (n, part) in bytes.chunks(len).enumerate() {
+            let name = format!("{whole}.{n:03}");
+            bench.write(&name, part);
+        }
+        let parts = bytes.len().div_ceil(len);
+        let join = format!("cat {whole}.[0-9][0-9][0-9] > {whole}");
+        for n in 0..parts {
+            let name = format!("{whole}.{n:03}");
+            for args in [vec!["query", &name], vec!["verify", &name], vec!["burn", &name, "--yes"]]
+            {
+                let ran = bench.refuses(&args, 1).reports("named like a part of a split file");
+                ran.reports(&format!("hint: join all parts, then name the whole: {join}"));
+            }
+        }
+        bench.shell(&join).exits(0);
+        bench.run(&["verify", whole]).exits(0);
+    }
+    // The first part under another name.
+    bench.write("first.bin", &new[..(new.len() / 2) & !3]);
+    let size = format!("of an FS2 image of {}", new.len());
+    bench.refuses(&["verify", "first.bin"], 1).reports("holds only the first").reports(&size);
+    bench.refuses(&["burn", "first.bin", "--yes"], 1).reports("download the file again");
+}

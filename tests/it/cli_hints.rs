@@ -84,7 +84,7 @@ fn situations() -> Vec<Situation> {
         Situation("pro", locked, "query --key-file wrong", Words),
         Situation("owner", cut, "verify", Done),
         Situation("owner", protected, "rom remove --yes", Done),
-        Situation("owner", backup_of_other, "restore backup --yes", Words),
+        Situation("owner", backup_of_other, "restore backup --yes", Done),
     ]
 }
 
@@ -348,4 +348,73 @@ fn rom_info_of_a_damaged_rom_is_exit_1() {
     let ran = bench.run(&["rom", "info", "damaged.rom"]).exits(1).one_clear_line();
     ran.prints("damaged  ").reports("checksum");
     bench.run(&["rom", "info", "right.rom"]).exits(0);
+}
+
+#[test]
+fn the_hint_of_a_backup_with_another_identity_names_both_macs() {
+    let bench = Sandbox::pro();
+    bench.card(&["backup", "--out", "b"]).exits(0);
+    bench.card(&["identity", "set", "--mac", "e41d2ddd7860", "--yes"]).exits(0);
+    bench.shell("mv b/* before").exits(0);
+    let ran = bench.refuses(&["restore", "before", "--yes"], 4);
+    ran.reports("restore before --change-mac e41d2ddd7860:0002c9000001");
+    bench
+        .card(&["restore", "before", "--change-mac", "e41d2ddd7860:0002c9000001", "--yes"])
+        .exits(0);
+}
+
+#[test]
+fn a_valid_image_whose_firmware_never_starts_has_a_way_back_in_every_hint() {
+    for recovery in [true, false] {
+        let bench = Sandbox::pro();
+        bench.card(&["backup", "--out", "b"]).exits(0);
+        bench.shell("mv b/* before").exits(0);
+        bench.card(&["burn", "new.bin", "--yes", "--no-activate"]).exits(0);
+        let fault = format!(
+            r#"{{"fault":"firmware","fw_version":"2.42.5000","defect":{{"never_starts":{{"recovery_id":{recovery}}}}}}}"#
+        );
+        bench.run(&["sim", "fault", "card.cx3", &fault]).exits(0);
+        bench.run(&["sim", "power-cycle", "card.cx3"]).exits(0);
+        let way = "restore BACKUP";
+        let identity = ["--guid", "0002c90300112230", "--mac", "0002c9112230"];
+        let recover = bench.card(&[&["recover", "new.bin", "--yes"][..], &identity].concat());
+        recover.exits(4).reports(way);
+        bench.card(&["activate"]).exits(7).reports(way);
+        bench.card(&["doctor"]).exits(5).prints(way);
+        bench.card(&["restore", "before", "--yes"]).exits(0);
+        bench.card(&["doctor"]).exits(0);
+    }
+}
+
+#[test]
+fn an_image_that_ran_on_unlisted_silicon_is_accepted_from_its_backup() {
+    let bench = Sandbox::new();
+    let recipe = cx3flash::image::Recipe {
+        supported_hw: vec![(0x1F5, 0)],
+        ..cx3flash::image::Recipe::mcx311a_2_35_5100()
+    };
+    bench.write("other.bin", &cx3flash::image::build(&recipe).unwrap());
+    let create = ["sim", "create", "card.cx3", "--board", "mcx311a", "--image", "other.bin"];
+    bench.run(&create).exits(0);
+    bench.card(&["backup", "--out", "b"]).exits(0);
+    bench.shell("mv b/* before").exits(0);
+    // Simulated silicon is strict; on other silicon it ran.
+    let manifest = String::from_utf8(bench.read("before/manifest.json")).unwrap();
+    let ran = manifest.replace(r#""running": null"#, r#""running": "2.35.5100""#);
+    assert_ne!(ran, manifest);
+    bench.write("before/manifest.json", ran.as_bytes());
+    let size = bench.flash("card.cx3").len();
+    // Its flash is lost.
+    let mut card = bench.read("card.cx3");
+    card.truncate(crate::support::cli::FLASH_AT);
+    card.resize(crate::support::cli::FLASH_AT + size, 0xFF);
+    bench.write("card.cx3", &card);
+    bench.run(&["sim", "power-cycle", "card.cx3"]).exits(0);
+    let identity = ["--identity", "before/identity.json", "--yes", "--no-activate"];
+    let recover = |file: &str| bench.card(&[&["recover", file][..], &identity].concat());
+    // The same bytes without the manifest show nothing.
+    bench.shell("cp before/image.bin alone.bin").exits(0);
+    recover("alone.bin").exits(4).reports("silicon");
+    recover("before/image.bin").exits(0);
+    bench.card(&["query"]).exits(0).prints("2.35.5100");
 }

@@ -138,3 +138,47 @@ fn cards_of_other_families_are_named_with_what_flashes_them() {
     }
     bench.run(&["query"]).exits(3).reports("0000:07:00.0 (InfiniHost III Lx)");
 }
+
+#[test]
+fn only_a_card_of_which_doctor_has_nothing_to_report_is_ready() {
+    let bench = Sandbox::pro();
+    let fresh = bench.read("card.cx3");
+    let entry = || {
+        let json = bench.run(&["--json", "-d", "sim:card.cx3", "list"]).exits(0).json();
+        json["result"]["cards"][0].clone()
+    };
+    assert_eq!(entry()["ready"], true);
+    let fault = |json: &str| {
+        bench.write("card.cx3", &fresh);
+        bench.run(&["sim", "fault", "card.cx3", json]).exits(0);
+    };
+    // No valid image, recovery mode.
+    bench.run(&["sim", "create", "blank.cx3", "--board", "mcx312b", "--blank"]).exits(0);
+    bench.write("card.cx3", &bench.read("blank.cx3"));
+    let card = entry();
+    assert_eq!((&card["ready"], &card["recovery"]), (&false.into(), &true.into()), "{card}");
+    assert!(card["problem"].as_str().unwrap().contains("recovery mode"), "{card}");
+    // A semaphore that stays taken.
+    fault(r#"{"fault":"semaphore_held","number":63,"reads":null,"owner_alive":true}"#);
+    let card = entry();
+    assert_eq!(card["ready"], false, "{card}");
+    assert!(card["problem"].as_str().unwrap().contains("semaphore"), "{card}");
+    bench.card(&["doctor"]).exits(5);
+    // Write protection.
+    fault(r#"{"fault":"protected","status":28}"#);
+    let card = entry();
+    assert_eq!(card["ready"], bench.card(&["doctor"]).code == 0, "{card}");
+    // A host without IOMMU and vfio-pci.
+    device(&bench, "0000:41:00.0", "0x1003", false);
+    device(&bench, "0000:05:00.0", "0x1003", true);
+    device(&bench, "0000:06:00.0", "0x01f5", true);
+    let json = bench.run(&["--json", "list"]).exits(0).json();
+    for card in json["result"]["cards"].as_array().unwrap() {
+        let name = card["device"].as_str().unwrap();
+        if !name.starts_with("sim:") {
+            let doctor = bench.run(&["-d", name, "doctor"]);
+            assert_eq!(card["ready"], doctor.code == 0, "{card}\n{doctor}");
+            assert_eq!(card["problem"].is_string(), card["ready"] == false, "{card}");
+        }
+    }
+}

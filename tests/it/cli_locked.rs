@@ -178,3 +178,56 @@ fn a_read_without_an_answer_while_the_key_is_sent_leaves_no_semaphore_taken() {
         }
     }
 }
+
+#[test]
+fn a_card_that_was_unlocked_first_is_burned_and_its_reset_is_announced() {
+    let bench = locked();
+    let image = ["sim", "image", "new.bin", "--like", "mcx312b-2.42.5000"];
+    bench.run(&image).exits(0);
+    let fresh = bench.read("card.cx3");
+    let warning = "each reset locks it again";
+    let unlocked = || {
+        bench.write("card.cx3", &fresh);
+        bench.card(&["unlock", "--key-file", "key"]).exits(0);
+    };
+    unlocked();
+    bench.card(&["plan", "new.bin"]).exits(0).prints(warning).prints("`--key-file FILE`");
+    let ran = bench.card(&["--json", "burn", "new.bin", "--yes"]).exits(0);
+    let document = ran.json();
+    let activation = &document["result"]["activation"];
+    assert_eq!(activation["confirmed"], false, "{ran}");
+    assert!(document["result"]["plan"]["warnings"].to_string().contains(warning), "{ran}");
+    let detail = activation["detail"].as_str().unwrap();
+    let (_, command) = detail.rsplit_once(": ").unwrap();
+    bench.card(&["query"]).exits(1).reports("locked");
+    bench.shell(&command.replace("FILE", "key")).exits(0).prints("2.42.5000");
+    // The same of a reset that writes nothing.
+    unlocked();
+    bench.card(&["activate"]).exits(0).prints("--key-file FILE");
+    unlocked();
+    let tested = bench.card(&["selftest", "--reset", "--yes"]).exits(0);
+    tested.prints("give it with --key-file FILE");
+    bench.card(&["query"]).exits(0);
+    // With the key there is nothing to announce.
+    unlocked();
+    let ran = bench.card(&["burn", "new.bin", "--yes", "--key-file", "key"]).exits(0);
+    assert!(!ran.stdout.contains(warning), "{ran}");
+    ran.prints("running  2.42.5000");
+}
+
+#[test]
+fn a_hint_carries_the_key_file_that_was_typed() {
+    let bench = locked();
+    bench.run(&["sim", "image", "new.bin", "--like", "mcx312b-2.42.5000"]).exits(0);
+    let recover =
+        ["recover", "new.bin", "--guid", "0002c90300112230", "--mac", "0002c9112230", "--yes"];
+    let ran = bench.card(&[&recover[..], &["--key-file", "key"]].concat()).exits(4);
+    assert_eq!(hint(&ran.stderr), "cx3flash -d sim:card.cx3 --key-file key burn new.bin");
+    bench.shell(&format!("{} --yes", hint(&ran.stderr))).exits(0);
+    // A name with a blank, and the hint is not what was typed.
+    bench.shell("cp key 'a key'").exits(0);
+    let ran = bench.card(&["restore", "nowhere", "--yes", "--key-file", "a key"]);
+    assert_ne!(ran.code, 0, "{ran}");
+    let typed = ["--key-file", "a key", "flash", "protect", "--on", "--top", "9", "--yes"];
+    assert_ne!(bench.card(&typed).code, 0);
+}

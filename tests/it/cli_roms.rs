@@ -82,6 +82,17 @@ fn a_rom_whose_pci_ids_are_not_the_cards_is_refused() {
         .reports("the ROM for 15b3:1007");
     refused(&bench, "cx5.rom", &pci_image(0x1_0000, 0x1017, 3, true)).reports("15b3:1017");
     refused(&bench, "intel.rom", &with(own.clone(), 0x20, &[0x86, 0x80])).reports("8086:1003");
+    // A flipped byte of the vendor id changes the checksum as well.
+    let mut vendor = own.clone();
+    vendor[0x20] = 0x86;
+    vendor[0x21] = 0x80;
+    refused(&bench, "vendor.rom", &vendor)
+        .reports("checksum")
+        .reports("its PCI vendor id is 8086, not 15b3");
+    // Whatever a version block names.
+    let at = own.len() - 20;
+    let named = with(own.clone(), at, &block(0x10, (3, 4, 754), 0x1003));
+    refused(&bench, "named.rom", &with(named, 0x20, &[0x86, 0x80])).reports("8086:1003");
     // The second image of a chain counts as well.
     let chain = [pci_image(0x4000, 0x1003, 0, false), pci_image(0x4000, 0x1007, 3, true)];
     refused(&bench, "chain.rom", &chain.concat()).reports("15b3:1007");

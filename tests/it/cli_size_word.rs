@@ -1,7 +1,7 @@
 //! Images whose header states another size than their sections have, as tools that edit an ini leave
 //! them (docs/fs2.md#the-size-word): read and dumped right, burned with size and full CRC corrected.
 
-use crate::support::cli::Sandbox;
+use crate::support::cli::{FLASH_AT, Sandbox};
 use cx3flash::image::{Half, Recipe, build, crc16, striped};
 
 /// The image with its size word changed by `change`; `sealed` = the full image CRC is redone.
@@ -92,4 +92,60 @@ fn a_raw_dump_with_a_wrong_size_word_is_a_dump() {
             assert!(ran.stderr.contains("raw dump"), "{ran}");
         }
     }
+}
+
+#[test]
+fn of_an_image_that_is_complete_and_unsure_every_command_reports_the_same() {
+    for (failsafe, image) in images().into_iter().filter(|(failsafe, _)| *failsafe) {
+        assert!(failsafe);
+        let bench = Sandbox::new();
+        bench.write("odd.bin", &image);
+        let create = ["sim", "create", "card.cx3", "--board", "mcx312b", "--image", "odd.bin"];
+        bench.run(&create).exits(0);
+        let doctor = bench.card(&["doctor"]);
+        if doctor.code == 0 {
+            // Its firmware runs.
+            bench.card(&["activate"]).exits(0);
+            continue;
+        }
+        let state = "complete, and whether it boots is not known: full image CRC";
+        doctor.prints(state);
+        bench.card(&["query"]).exits(0).prints(state);
+        let verified = bench.card(&["verify"]).exits(0).prints(state);
+        assert!(!verified.stdout.contains("the image is valid"), "{verified}");
+        bench.card(&["plan", "odd.bin"]);
+        let ran = bench.card(&["--json", "activate"]).exits(1);
+        let document = ran.json();
+        assert_eq!(document["error"]["code"], "image_unsure", "{ran}");
+        assert!(document["error"]["message"].as_str().unwrap().contains(state), "{ran}");
+        // The way on is one.
+        let hint = document["error"]["hint"].as_str().unwrap();
+        let command = hint.split('`').nth(1).unwrap();
+        bench.shell(&format!("{command} --yes")).exits(0);
+        bench.card(&["activate"]).exits(0);
+        bench.card(&["doctor"]).exits(0);
+    }
+}
+
+#[test]
+fn query_and_activate_name_the_same_image_of_two() {
+    // Both of the version that runs; of the first one the code is damaged, which a quick reading passes over.
+    let bench = Sandbox::pro();
+    let own = bench.read("card.cx3");
+    bench.card(&["backup", "--out", "b"]).exits(0);
+    bench.shell("cp b/*/image.bin own.bin").exits(0);
+    let image = bench.read("own.bin");
+    let size = own.len() - FLASH_AT;
+    let mut flash = striped(&image, Half::Odd, size as u32).unwrap();
+    for (byte, other) in flash.iter_mut().zip(striped(&image, Half::Even, size as u32).unwrap()) {
+        *byte &= other;
+    }
+    flash[0x6_0000] ^= 0x10;
+    bench.write("card.cx3", &[&own[..FLASH_AT], &flash].concat());
+    let ran = bench.card(&["--json", "query"]).exits(0);
+    let images = ran.json()["result"]["images"].clone();
+    assert_eq!(images.as_array().unwrap().len(), 2, "{ran}");
+    assert_eq!(images[0]["would_boot"], false, "{ran}");
+    assert_eq!(images[1]["would_boot"], true, "{ran}");
+    bench.card(&["activate"]).exits(0);
 }

@@ -44,6 +44,8 @@ pub(super) struct Ctx<'a> {
     pub(super) stop: &'a StopFlag,
     /// The command as typed, quoted for a shell.
     pub(super) typed: String,
+    /// `--key-file`.
+    pub(super) key_file: Option<PathBuf>,
     pub(super) host: Host,
     /// `--allow`, `--bar-access`.
     pub(super) options: BorrowOptions,
@@ -111,6 +113,7 @@ impl Ctx<'_> {
             image: self.image.as_deref(),
             rom: self.rom.as_deref(),
             typed: Some(&self.typed),
+            key_file: self.key_file.as_deref(),
             ..HintContext::of_process()
         }
     }

@@ -101,7 +101,13 @@ fn flash_of(
 fn board_recipe(spec: &CardSpec) -> Recipe {
     let shape =
         if spec.hw_id == 0x1F7 { Recipe::mcx312b_2_36_5150() } else { Recipe::mcx311a_2_35_5100() };
-    Recipe { supported_hw: vec![(spec.hw_id, spec.revision)], ..shape }
+    let mut recipe = Recipe { supported_hw: vec![(spec.hw_id, spec.revision)], ..shape };
+    if spec.secure_host {
+        // As the image of such a card has it (docs/hardware.md#locked-cards).
+        recipe.hw_access_key = Some(SimCard::SECURE_HOST_KEY);
+        recipe.ini = recipe.ini.map(|ini| ini.replace("[HCA]\n", "[HCA]\ncr_protection_en = 1\n"));
+    }
+    recipe
 }
 
 fn built(recipe: &Recipe) -> Result<Vec<u8>, Failure> {

@@ -5,7 +5,7 @@ use crate::cli::page::Page;
 use crate::escape;
 use crate::flint::text::{self as flint_text, QueryText};
 use crate::image::{Image, Layout};
-use crate::job::{CardReport, ImageReport, QueryOutcome};
+use crate::job::{CardReport, ImageReport, QueryOutcome, UNSURE};
 
 pub(in crate::cli) fn query(outcome: &QueryOutcome, full: bool) -> Page {
     let mut out = Page::default();
@@ -40,7 +40,10 @@ pub(in crate::cli) fn query(outcome: &QueryOutcome, full: bool) -> Page {
         line(&mut out, "Does not start:", why);
     }
     if let Some((why, boots)) = active.and_then(|a| Some((a.unsure.as_ref()?, a.boots))) {
-        line(&mut out, if boots { "Runs, although:" } else { "May not start:" }, why);
+        match boots {
+            true => line(&mut out, "Runs, although:", why),
+            false => line(&mut out, "Boots:", &format!("{UNSURE}: {why}")),
+        }
     }
     if let Some(checksum) = active.and_then(|a| a.checksum.as_ref()).filter(|_| full) {
         line(&mut out, "Checksum:", &format!("{checksum}, identity masked (flint's `checksum`)"));
@@ -113,6 +116,6 @@ fn other_image(report: &ImageReport) -> String {
     let stays = report.wrong_silicon.as_ref();
     let stays = stays.map_or_else(String::new, |why| format!("; does not start: {why}"));
     let unsure = report.unsure.as_ref();
-    let unsure = unsure.map_or_else(String::new, |why| format!("; may not start: {why}"));
+    let unsure = unsure.map_or_else(String::new, |why| format!("; {UNSURE}: {why}"));
     format!("{place}: {version} {psid}{stays}{unsure}")
 }

@@ -6,7 +6,7 @@ use crate::cli::page::Page;
 use crate::escape;
 use crate::flint::text as flint_text;
 use crate::flint::verdict::FlintVerdict;
-use crate::job::{Comparison, ImageReport, UnsteadyRange, VerifyOutcome};
+use crate::job::{Comparison, ImageReport, UNSURE, UnsteadyRange, VerifyOutcome};
 
 pub(in crate::cli) fn verify(outcome: &VerifyOutcome) -> Page {
     let mut out = Page::default();
@@ -62,6 +62,11 @@ fn image(out: &mut Page, report: &ImageReport) {
     if let Some(checksum) = &report.checksum {
         out.line(format_args!("checksum without identity: {checksum} (as flint's `checksum`)"));
     }
+    let unsure = report.unsure.as_ref().filter(|_| !report.boots);
+    if let (true, Some(why)) = (image.is_valid(), unsure) {
+        out.line(format_args!("cx3flash: the image is {UNSURE}: {why}"));
+        return;
+    }
     out.push_str(if image.is_valid() {
         match FlintVerdict::of(image) {
             FlintVerdict::Bootable => "cx3flash: the image is valid\n",
@@ -75,7 +80,7 @@ fn image(out: &mut Page, report: &ImageReport) {
     if let Some(why) = &report.wrong_silicon {
         out.line(format_args!("cx3flash: the image does not start on this card: {why}"));
     }
-    if let Some(why) = report.unsure.as_ref().filter(|_| !report.boots) {
+    if let Some(why) = unsure {
         out.line(format_args!("cx3flash: whether it boots is not known: {why}"));
     }
 }

@@ -13,6 +13,12 @@ pub(in crate::cli) fn written(outcome: &WriteOutcome, card: Option<&CardSelector
             }
             _ => "nothing to do: the card already holds exactly this\n",
         });
+        if outcome.card.recovery {
+            out.line(format_args!(
+                "its firmware does not run: see why and what to do with {} doctor",
+                command_for(card)
+            ));
+        }
         return out;
     }
     if let Some(backup) = &outcome.backup {

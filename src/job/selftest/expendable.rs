@@ -269,6 +269,7 @@ fn image_file(contents: &Contents) -> ImageFile {
         len: contents.bytes().len() as u64,
         sha256: store::digest(contents.bytes()),
         contents: contents.clone(),
+        ran_on: None,
     }
 }
 

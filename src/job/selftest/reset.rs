@@ -43,6 +43,11 @@ pub(super) fn reset(
             "not reset: no image on the flash is relied on to boot, and a reset may end in recovery mode",
         ));
     }
+    if device.locks_again(card.images()) {
+        return Ok(StageFinding::unknown(
+            "not reset: a reset locks this card, which has a hardware access key; give it with --key-file FILE",
+        ));
+    }
     if let Err(error) = may_reset(device) {
         return Ok(StageFinding::unknown(error.to_string()));
     }

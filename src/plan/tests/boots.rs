@@ -139,7 +139,7 @@ fn a_card_whose_image_is_not_sure_to_boot_has_every_way_on() {
     let image = file(&pro("2.42.5000"));
     for plan in [
         burn(&card, &image),
-        plan_recover(&card, &image, image.bytes().len() as u64, &identity()),
+        plan_recover(&card, &image, image.bytes().len() as u64, &identity(), None),
         plan_identity(&card, &IdentityChange::default()),
     ] {
         accepted(&plan);

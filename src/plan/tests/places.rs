@@ -222,7 +222,7 @@ fn recovery_keeps_a_half_that_may_still_start() {
     let image = file(&pro("2.42.5000"));
     assert_eq!(refused(&burn(&card, &image)), [CheckId::Identity]);
     let len = image.bytes().len() as u64;
-    let plan = plan_recover(&card, &image, len, &identity());
+    let plan = plan_recover(&card, &image, len, &identity(), None);
     lands(&card, &plan, ODD, "2.42.5000");
 }
 
@@ -232,7 +232,7 @@ fn recovery_of_an_empty_card_goes_into_the_first_half() {
         let card = snapshot(chip, &[]);
         let image = file(&recipe);
         let len = image.bytes().len() as u64;
-        let plan = plan_recover(&card, &image, len, &identity());
+        let plan = plan_recover(&card, &image, len, &identity(), None);
         lands(&card, &plan, 0, "2.42.5000");
     }
 }
@@ -245,7 +245,7 @@ fn recovery_keeps_the_psid_of_a_card_that_states_one() {
     let card = snapshot_on(M25PX16, A1, &used, 0);
     let image = file(&crate::image::Recipe { psid: "MT_0000000001".into(), ..cx3("2.42.5000") });
     let len = image.bytes().len() as u64;
-    let plan = plan_recover(&card, &image, len, &identity());
+    let plan = plan_recover(&card, &image, len, &identity(), None);
     refused_by(&plan, CheckId::Psid);
 }
 

@@ -308,7 +308,7 @@ fn an_image_for_other_silicon_is_refused() {
 fn recover_refuses_a_card_that_works() {
     let (card, image) = owner();
     let len = image.bytes().len() as u64;
-    refused_by(&plan_recover(&card, &image, len, &identity()), CheckId::NoValidImage);
+    refused_by(&plan_recover(&card, &image, len, &identity(), None), CheckId::NoValidImage);
 }
 
 #[test]
@@ -320,7 +320,7 @@ fn recover_refuses_an_empty_identity() {
         vsd: Vec::new(),
     };
     let len = image.bytes().len() as u64;
-    refused_by(&plan_recover(&snapshot(A1, &[]), &image, len, &empty), CheckId::Identity);
+    refused_by(&plan_recover(&snapshot(A1, &[]), &image, len, &empty, None), CheckId::Identity);
 }
 
 #[test]

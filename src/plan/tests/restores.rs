@@ -217,7 +217,7 @@ fn identity_and_psid_of_an_image_that_does_not_list_the_chip_are_compared() {
         let facts = backup(flash(2 << 20, &[(&own(&other_psid), Half::Even)]));
         assert_eq!(refused(&plan_restore(&card, &facts)), [CheckId::Psid]);
         let image = file(&other_psid);
-        let plan = plan_recover(&card, &image, image.bytes().len() as u64, &identity());
+        let plan = plan_recover(&card, &image, image.bytes().len() as u64, &identity(), None);
         assert!(refused(&plan).contains(&CheckId::Psid));
     }
 }
