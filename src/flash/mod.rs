@@ -39,5 +39,5 @@ pub use sectors::plan_sectors;
 pub(crate) use session::MORE_READINGS;
 pub use source::FlashSource;
 pub use state::{Committed, Confirmed, Erased, Flash, Locked, Refused, Tried, Verified, Written};
-pub use trial::{Trial, WayBack};
+pub use trial::{Invalidated, Trial, WayBack};
 pub use work::{BootProbe, Signature};

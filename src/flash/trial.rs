@@ -29,9 +29,23 @@ pub struct WayBack {
     pub now: Option<Result<ResetSeen, FlashError>>,
     /// The old firmware was seen running.
     pub old_runs: bool,
-    /// The new signature was invalidated, and the old one read as before; `None` where neither firmware was ever
-    /// seen running, so that both images stay.
-    pub invalidated: Option<Result<(), FlashError>>,
+    /// It was, after a reset with both images complete and the boot address on the old one. `None` where no
+    /// such reset was seen.
+    pub address_counts: Option<bool>,
+    pub invalidated: Invalidated,
+}
+
+/// What became of the new signature on the way back.
+#[derive(Debug)]
+pub enum Invalidated {
+    /// It is none any more, and the old one read as before.
+    Done,
+    /// Neither firmware was ever seen running: both images stay.
+    BothStay,
+    /// The flash could not be locked again, or a signature read otherwise: nothing was programmed.
+    NotLocked(FlashError),
+    /// It was programmed, and does not read as it should.
+    Failed(FlashError),
 }
 
 /// What is compared before and after the resets of a trial.
@@ -112,25 +126,36 @@ impl PlanRun<'_> {
             tracing::warn!(?address, "the boot address register was not set back");
         }
         let mut now = None;
-        let mut restart = |run: &mut Self, old_runs: &mut bool| {
-            let seen = run.reset_and_watch();
-            *old_runs = seen.as_ref().is_ok_and(|seen| run.runs(trial.old, seen));
-            now = Some(seen);
-        };
         if !old_runs {
-            restart(self, &mut old_runs);
+            let seen = self.reset_and_watch();
+            old_runs = seen.as_ref().is_ok_and(|seen| self.runs(trial.old, seen));
+            now = Some(seen);
         }
+        let arrived = now.as_ref().is_some_and(|seen| seen.as_ref().is_ok_and(|s| s.arrived));
+        let mut address_counts = arrived.then_some(old_runs);
         if !old_runs && !trial.old_ran {
-            return WayBack { tried, now, old_runs, invalidated: None };
+            let invalidated = Invalidated::BothStay;
+            return WayBack { tried, now, old_runs, address_counts: None, invalidated };
         }
         let new = self.signature_at();
-        let invalidated =
-            self.lock_again(trial, events).and_then(|()| self.invalidate(new.as_slice()));
+        let invalidated = match self.lock_again(trial, events) {
+            Err((_, error)) => Invalidated::NotLocked(error),
+            Ok(()) => match self.invalidate(new.as_slice()) {
+                Ok(()) => Invalidated::Done,
+                Err((_, error)) => Invalidated::Failed(error),
+            },
+        };
         // Where the boot ROM takes no notice of the register, the old image is the only one now.
-        if !old_runs && invalidated.is_ok() && self.session.ready_for_reset().is_ok() {
-            restart(self, &mut old_runs);
+        if !old_runs
+            && matches!(invalidated, Invalidated::Done)
+            && self.session.ready_for_reset().is_ok()
+        {
+            let seen = self.reset_and_watch();
+            old_runs = seen.as_ref().is_ok_and(|seen| self.runs(trial.old, seen));
+            now = Some(seen);
         }
-        let invalidated = Some(invalidated.map_err(|(_, error)| error));
-        WayBack { tried, now, old_runs, invalidated }
+        // Old firmware that does not start at all shows nothing of the register.
+        address_counts = address_counts.filter(|_| old_runs);
+        WayBack { tried, now, old_runs, address_counts, invalidated }
     }
 }

@@ -7,7 +7,7 @@ use super::proofs::{AddressFact, AddressRecord};
 use super::session::{CardFacts, version};
 use super::{Activation, AfterReset, Device, JobError};
 use crate::card::{FirmwareState, ResetSeen, RunningVersion};
-use crate::flash::{Events, Trial, WayBack};
+use crate::flash::{Events, Invalidated, Trial, WayBack};
 use crate::host::Mark;
 use crate::image::Version;
 use crate::plan::{CardHome, StartFacts, StartKind, StartReport, StartRequest, TrialImages};
@@ -103,7 +103,7 @@ pub(super) fn refused(
     back: WayBack,
 ) -> (FirstStart, JobError) {
     let TrialImages { new, old, .. } = images;
-    let WayBack { tried, now, old_runs, invalidated } = back;
+    let WayBack { tried, now, old_runs, address_counts, invalidated } = back;
     // No driver may meet a card without firmware.
     device.note(Mark::Boots(old_runs));
     device.reenumerate = facts.recovery && old_runs;
@@ -121,18 +121,22 @@ pub(super) fn refused(
             "; its boot ROM refuses the new image, or takes no notice of the boot address register",
         );
     }
-    if tried.as_ref().is_ok_and(|seen| seen.arrived)
-        && matches!(invalidated, Some(Ok(())))
-        && old_runs
-    {
-        // With both images complete the register led to two different ones, or to the old one alone.
-        let (fact, how) = match old_at_once {
-            true => (AddressFact::Refused { new }, format!("{old} ran on the trial of {new}")),
-            false => (AddressFact::Honoured, format!("a reset went back from {new} to {old}")),
-        };
-        if !(old_at_once && followed) {
-            facts.save_address(AddressRecord::now(fact, how));
+    let arrived = tried.as_ref().is_ok_and(|seen| seen.arrived);
+    let shown = match address_counts {
+        Some(true) => {
+            Some((AddressFact::Honoured, format!("a reset went back from {new} to {old}")))
         }
+        Some(false) => Some((
+            AddressFact::Ignored,
+            format!("a reset to {old} did not start it while {new} was on the flash"),
+        )),
+        None if arrived && old_at_once && old_runs && !followed => {
+            Some((AddressFact::Refused { new }, format!("{old} ran on the trial of {new}")))
+        }
+        None => None,
+    };
+    if let Some((fact, how)) = shown {
+        facts.save_address(AddressRecord::now(fact, how));
     }
     let now = match (&now, old_runs) {
         (_, true) => format!("the card runs {old} as before"),
@@ -143,11 +147,14 @@ pub(super) fn refused(
         (None, false) => "what runs is not known".into(),
     };
     let left = match &invalidated {
-        Some(Ok(())) => String::new(),
-        None => "; both images are complete on the flash".into(),
-        Some(Err(error)) => format!(
-            "; both images are complete on the flash, the new one could not be invalidated: {error}"
+        Invalidated::Done => String::new(),
+        Invalidated::BothStay => "; both images are complete on the flash".into(),
+        Invalidated::NotLocked(error) => format!(
+            "; both images are complete on the flash, the new one was not invalidated: {error}"
         ),
+        Invalidated::Failed(error) => {
+            format!("; whether the new image is still one is not known: {error}")
+        }
     };
     let report = FirstStart {
         kind: StartKind::Trial,

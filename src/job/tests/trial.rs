@@ -217,7 +217,9 @@ fn a_burn_cut_between_commit_and_confirmation_is_finished_by_the_next_one() {
         let verified = verify_card(&mut device, &mut ()).unwrap();
         assert!(verified.ok);
         let query = query_card(&mut device).unwrap();
-        assert_eq!(query.images.iter().filter(|image| image.boots).count(), 2);
+        assert_eq!(query.images.len(), 2);
+        assert!(query.images.iter().all(|found| found.image.is_some()));
+        assert_eq!(query.images.iter().filter(|found| found.boots).count(), 1);
         drop(device);
         match burn(&bench, &card, StartRequest::Trial) {
             Ok(outcome) => {
@@ -304,4 +306,20 @@ fn without_another_image_the_start_is_inspected() {
     assert_eq!((start.kind, start.new_runs), (StartKind::Look, Some(true)));
     assert!(outcome.activation.unwrap().confirmed);
     clean(&card);
+}
+
+#[test]
+fn a_way_back_shows_whether_the_boot_address_counts() {
+    for (honours_boot_address, kind) in [(true, StartKind::Trial), (false, StartKind::Look)] {
+        let bench = Bench::new();
+        // The boot ROM prefers the half of the new image.
+        let spec = CardSpec { boots_highest_first: true, honours_boot_address, ..pro_spec() };
+        let card = card(spec, Half::Even);
+        defective(&card, NEW, FirmwareDefect::NeverStarts { recovery_id: false });
+        burn(&bench, &card, StartRequest::Trial).unwrap_err();
+        let image = bench.image(&pro(NEW));
+        let planned =
+            plan(&mut kept(&bench, &card), &image, &BurnOptions::default(), &mut ()).unwrap();
+        assert_eq!(planned.plan.start.unwrap().kind, kind, "{honours_boot_address}");
+    }
 }
