@@ -17,7 +17,7 @@ use agent::{Agent, CommandOutput};
 pub use options::{CardSlot, GuestMachine};
 
 /// How long a boot may take; on an idle machine 3 to 8 s (docs/lab.md#fast-boot).
-const BOOT: Duration = Duration::from_secs(120);
+const BOOT: Duration = Duration::from_secs(300);
 
 /// Time beyond a command's own limit after which the guest counts as hung.
 const GRACE: Duration = Duration::from_secs(20);
