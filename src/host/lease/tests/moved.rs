@@ -414,7 +414,7 @@ fn the_journal_of_the_card_that_is_there_stays_while_one_of_another_is_forgotten
             true
         });
         let choice = choice.unwrap().unwrap();
-        assert_eq!(asked, [choice.clone()]);
+        assert_eq!(asked, std::slice::from_ref(&choice));
         let about = if unreadable { "cannot be used" } else { "another card" };
         assert!(choice.dropped[0].about.contains(about), "{choice:?}");
         let path = |journal: &Journal| journal.path().to_owned();
