@@ -60,6 +60,19 @@ fn a_lost_write_never_arrives_and_a_doubled_one_arrives_twice() {
 }
 
 #[test]
+fn a_doubled_write_on_its_way_does_not_overtake_itself_and_those_before_it() {
+    let mut driver = driver();
+    driver.card.start_trace();
+    driver.card.inject(Fault::DelayedWrites { depth: 4 });
+    driver.card.inject(Fault::DoubledWrite { after: 0, at: Some(COMMAND) });
+    assert_eq!(driver.read16(0x40), [0xFF; 16]);
+    let reads: Vec<Op> =
+        driver.card.trace().into_iter().filter(|op| matches!(op, Op::Read { .. })).collect();
+    assert_eq!(reads, [Op::Read { at: 0x40, len: 16 }, Op::Read { at: 0x40, len: 16 }]);
+    driver.assert_clean();
+}
+
+#[test]
 fn one_answer_to_an_opcode_is_wrong() {
     let mut driver = driver();
     driver.card.inject(Fault::WrongAnswer { opcode: 0x05, after: 1, flip: 0x0100_0000 });

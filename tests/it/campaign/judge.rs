@@ -4,6 +4,7 @@ use super::make::{CampaignCase, CampaignJob};
 use crate::support::flint::witness;
 use cx3flash::image::Contents;
 use cx3flash::job::{Activation, Exit, JobError, WriteOutcome};
+use cx3flash::plan::StartKind;
 use cx3flash::sim::{
     BootOutcome, BootOutcomes, BootRefusal, CardSpec, Fault, FirmwareDefect, SimCard,
 };
@@ -20,11 +21,14 @@ pub(super) struct Report {
     /// `verify` called the card's images valid.
     pub(super) valid: Option<bool>,
     pub(super) activation: Option<Activation>,
+    /// A trial did not show the new firmware; the old one was seen running after it.
+    pub(super) old_runs: Option<bool>,
 }
 
 impl Report {
     pub(super) fn new(exit: Exit, text: String) -> Self {
-        Self { exit, text, wrote: None, backup: None, valid: None, activation: None }
+        let (wrote, activation, old_runs) = (None, None, None);
+        Self { exit, text, wrote, backup: None, valid: None, activation, old_runs }
     }
 
     pub(super) fn failed(error: &JobError) -> Self {
@@ -34,7 +38,11 @@ impl Report {
             text = format!("{text}: {source}");
             cause = source;
         }
-        Self::new(error.outcome().exit, text)
+        let old_runs = match error {
+            JobError::NotStarted { old_runs, .. } => Some(*old_runs),
+            _ => None,
+        };
+        Self { old_runs, ..Self::new(error.outcome().exit, text) }
     }
 }
 
@@ -46,6 +54,7 @@ pub(super) struct Before {
     mutations: u64,
     misuse: usize,
     firmware_changes: usize,
+    running: BootOutcome,
 }
 
 impl Before {
@@ -57,6 +66,7 @@ impl Before {
             mutations: card.mutations(),
             misuse: card.misuse().len(),
             firmware_changes: card.firmware_changes().len(),
+            running: card.running(),
         }
     }
 }
@@ -84,6 +94,38 @@ fn differs(before: &Before, flash: &[u8], ignored: &[Range<usize>]) -> Option<us
 /// The firmware that was started does not run.
 fn hangs(card: &SimCard) -> bool {
     matches!(card.running(), BootOutcome::Hung { .. })
+}
+
+/// What a job reports of a trial is what the card runs.
+fn tried(
+    scenario: &CampaignCase,
+    before: &Before,
+    card: &SimCard,
+    report: &Report,
+) -> Result<(), String> {
+    let start = report.wrote.as_ref().and_then(|wrote| wrote.first_start.as_ref());
+    let now = card.running();
+    let is_old = now == before.running;
+    // Firmware that dies may do so behind the look.
+    let dies = matches!(scenario.defect, Some(FirmwareDefect::Dies { .. }));
+    let runs = matches!(now, BootOutcome::Image { .. }) || dies;
+    let right = match (start.and_then(|start| Some((start.kind, start.new_runs?))), report.old_runs)
+    {
+        (_, Some(old_runs)) => is_old || !old_runs,
+        (Some((StartKind::Trial, new_runs)), _) => new_runs && runs && !is_old,
+        (Some((_, new_runs)), _) => {
+            if new_runs {
+                runs
+            } else {
+                scenario.defect.is_some()
+            }
+        }
+        (None, None) => true,
+    };
+    match right {
+        true => Ok(()),
+        false => Err(format!("{now:?} runs, {:?} did before: {start:?}", before.running)),
+    }
 }
 
 /// What a job reports of an activation is what the card runs.
@@ -174,11 +216,11 @@ pub(super) fn judge(
         }
         other => return Err(format!("{other:?} cannot be")),
     }
-    if let Some(seen) = &report.activation
-        && !resets
-        && !card.is_silent()
-    {
-        activated(scenario, card, seen)?;
+    if !resets && !card.is_silent() {
+        if let Some(seen) = &report.activation {
+            activated(scenario, card, seen)?;
+        }
+        tried(scenario, before, card, report)?;
     }
     // P1: power cuts alone never take the last image of a failsafe card.
     let cuts = |f: &Fault| matches!(f, Fault::PowerCut { .. } | Fault::MarginalCut { .. });

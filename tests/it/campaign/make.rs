@@ -41,6 +41,8 @@ impl CampaignFiles {
 pub(super) enum CampaignJob {
     Burn(PathBuf),
     BurnWithoutRom(PathBuf),
+    /// `--no-trial`.
+    BurnUntried(PathBuf),
     Recover(PathBuf),
     Restore(PathBuf),
     RomWrite(PathBuf),

@@ -58,6 +58,7 @@ fn rounds(
         }
         let good = scenario.good.clone();
         job = match job {
+            CampaignJob::Burn(_) if end == Exit::StillBoots => CampaignJob::BurnUntried(good),
             CampaignJob::Burn(_) => CampaignJob::BurnWithoutRom(good),
             CampaignJob::BurnWithoutRom(_) => CampaignJob::Recover(good),
             _ => CampaignJob::Burn(good),
@@ -138,18 +139,22 @@ fn write(
     card: &SimCard,
     request: &WriteRequest<'_>,
     backups: &Path,
-    activates: bool,
+    start: StartRequest,
 ) -> Result<WriteOutcome, JobError> {
     let mut device = job::open_sim(card, "sim")?;
-    let start = if activates { StartRequest::Trial } else { StartRequest::Later };
     let how = job::WriteOptions { backup_dir: backups, start };
     job::write(&mut device, request, how, &mut |_| true, &mut ())
 }
 
 /// The job as the command line runs it.
 fn command(card: &SimCard, job: &CampaignJob, backups: &Path, activates: bool) -> Report {
+    let start = match job {
+        _ if !activates => StartRequest::Later,
+        CampaignJob::BurnUntried(_) => StartRequest::Untried,
+        _ => StartRequest::Trial,
+    };
     let write = |card: &SimCard, request: &WriteRequest<'_>, backups: &Path| {
-        write(card, request, backups, activates)
+        write(card, request, backups, start)
     };
     let written = |result: Result<WriteOutcome, JobError>| match result {
         Ok(outcome) => {
@@ -165,16 +170,18 @@ fn command(card: &SimCard, job: &CampaignJob, backups: &Path, activates: bool) -
         Err(error) => Report::failed(&error),
     };
     match job {
-        CampaignJob::Burn(path) => written(job::read_image(path, &()).and_then(|image| {
-            write(
-                card,
-                &WriteRequest::Burn(
-                    &image,
-                    &BurnOptions { allow_older: true, ..BurnOptions::default() },
-                ),
-                backups,
-            )
-        })),
+        CampaignJob::Burn(path) | CampaignJob::BurnUntried(path) => {
+            written(job::read_image(path, &()).and_then(|image| {
+                write(
+                    card,
+                    &WriteRequest::Burn(
+                        &image,
+                        &BurnOptions { allow_older: true, ..BurnOptions::default() },
+                    ),
+                    backups,
+                )
+            }))
+        }
         CampaignJob::BurnWithoutRom(path) => {
             let options = BurnOptions {
                 rom: Some(RomChoice::None),
