@@ -1,6 +1,6 @@
 //! A trial start: new firmware is seen running while the old image still is one, or the old one comes back.
 
-use super::work::{PlanRun, StepError, check_equal};
+use super::work::{BeforeTrial, PlanRun, StepError, check_equal};
 use super::{Event, Events, FlashError};
 use crate::card::{FirmwareState, ResetSeen, RunningVersion, WATCHED};
 use crate::image::FlashAddr;
@@ -48,15 +48,6 @@ pub enum Invalidated {
     Failed(FlashError),
 }
 
-/// What is compared before and after the resets of a trial.
-#[derive(Clone, Debug, Default)]
-pub(super) struct BeforeTrial {
-    /// The firmware that ran showed life at 0x41270, so the next one must as well.
-    life_shows: bool,
-    /// The blocks of both signatures.
-    signatures: Vec<(u32, [u8; 16])>,
-}
-
 impl PlanRun<'_> {
     /// This version runs, as far as the card shows that.
     pub(super) fn runs(&self, version: RunningVersion, seen: &ResetSeen) -> bool {
@@ -80,6 +71,12 @@ impl PlanRun<'_> {
             self.before.signatures.push((block, bytes));
         }
         self.before.life_shows = self.session.gateway.card.shows_life()?;
+        self.session.ready_for_reset()?;
+        let seen = self.reset_and_watch();
+        if !self.session.gateway.card.is_held() {
+            return Ok(seen);
+        }
+        // The semaphores are still ours, so the write was lost: it is sent again.
         self.session.ready_for_reset()?;
         Ok(self.reset_and_watch())
     }

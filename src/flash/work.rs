@@ -5,7 +5,6 @@ use super::plan_check;
 use super::readings::{agreed, difference};
 use super::session::FlashSession;
 use super::source::FlashSource;
-use super::trial::BeforeTrial;
 use super::{Boots, Event, Events, FlashError, Phase, Protection, SectorPlan, Stopped};
 use crate::image::FlashAddr;
 use sha2::{Digest, Sha256};
@@ -45,6 +44,15 @@ pub struct Signature {
 pub trait BootProbe {
     /// Judge from the flash alone.
     fn boots(&self, flash: &mut FlashSource<'_, '_>) -> Boots;
+}
+
+/// What is compared before and after the resets of a trial.
+#[derive(Clone, Debug, Default)]
+pub(super) struct BeforeTrial {
+    /// The firmware that ran showed life at 0x41270, so the next one must as well.
+    pub(super) life_shows: bool,
+    /// The blocks of both signatures.
+    pub(super) signatures: Vec<(u32, [u8; 16])>,
 }
 
 /// A job under way.

@@ -9,16 +9,15 @@
 //! | on vfio-pci already (passthrough host) | `activate`: software reset. A burn leaves it alone: the guest's driver resets it when it loads (docs/linux.md#cards-in-virtual-machines) |
 
 use super::assumptions::reset_is_contradicted;
-use super::error_text::error_chain;
-use super::first_start::look_first;
 use super::images::{read_images, would_not_start};
 use super::locked::activate_locked;
+use super::look::{look, shows_life, watched_reset};
 use super::query::outcome;
 use super::session::{CardFacts, version};
 use super::{AfterReset, CardReport, Device, JobError};
-use crate::card::{CardError, FirmwareState, ResetSeen, WATCHED};
+use crate::card::{FirmwareState, ResetSeen};
 use crate::flash::{Event, Events};
-use crate::host::{Mark, PortReport, driver_info};
+use crate::host::{PortReport, driver_info};
 use crate::image::{Depth, Version};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -84,8 +83,10 @@ pub fn activate(device: &mut Device, events: &mut dyn Events) -> Result<Activate
     };
     // What runs after a look could not be read.
     let locks = device.locks_again(images.iter().filter_map(|report| report.image.as_ref()));
-    if !locks {
-        look_first(device, &facts, flashed, events)?;
+    let driver = device.borrowed.as_ref().is_some_and(|b| b.original_driver().is_some());
+    if driver && !locks && no_reset(device).is_none() && !reset_is_contradicted(&facts) {
+        let life_shows = shows_life(device)?;
+        look(device, &facts, flashed, life_shows, events)?;
     }
     Ok(ActivateOutcome { card, activation: activate_locked(device, &facts, flashed, events)? })
 }
@@ -243,39 +244,6 @@ pub(super) fn activated_by_reset(
         None
     };
     Ok(activation(ActivatedBy::SoftwareReset, facts, after, wanted, detail))
-}
-
-/// Resets the card and watches what runs. A driver does not get a card without firmware.
-pub(super) fn watched_reset(
-    device: &mut Device,
-    facts: &CardFacts,
-    wanted: Version,
-    events: &mut dyn Events,
-) -> Result<ResetSeen, JobError> {
-    events.emit(Event::Note { text: "resetting the card".into() });
-    let seen = device.card.reset_and_watch(WATCHED);
-    // Firmware that runs locks a card.
-    let runs = match &seen {
-        Ok(seen) => seen.firmware.state == FirmwareState::Runs,
-        Err(error) => matches!(error, CardError::Locked),
-    };
-    if runs || !facts.recovery && !matches!(seen, Err(CardError::SemaphoreHeld { .. })) {
-        device.note(Mark::Boots(runs));
-    }
-    seen.map_err(|error| at_reset(error, wanted))
-}
-
-/// An error of a reset that may have begun: the flash holds the version all the same. A semaphore in the way
-/// is what it was before.
-fn at_reset(error: CardError, wanted: Version) -> JobError {
-    match error {
-        error @ (CardError::SemaphoreHeld { .. } | CardError::Locked) => error.into(),
-        error => JobError::NotActivated {
-            wanted: wanted.to_string(),
-            running: error_chain(&JobError::from(error)),
-            left: AfterReset::Silence,
-        },
-    }
 }
 
 /// Give the card back and ask its driver what runs. No driver knows when it has no port.

@@ -1,11 +1,12 @@
 //! The first start of what a job has written: on trial, with a look before a driver gets the card, or by others
 //! (docs/hardware.md#trial-start).
 
-use super::activate::{activate_after, activate_as, activated_by_reset, no_reset, watched_reset};
+use super::activate::{activate_after, activate_as, activated_by_reset, no_reset};
 use super::assumptions::reset_is_contradicted;
+use super::look::{in_words, look, seen_version};
 use super::proofs::{AddressFact, AddressRecord};
-use super::session::{CardFacts, version};
-use super::{Activation, AfterReset, Device, JobError};
+use super::session::CardFacts;
+use super::{Activation, Device, JobError};
 use crate::card::{FirmwareState, ResetSeen, RunningVersion};
 use crate::flash::{Events, Invalidated, Trial, WayBack};
 use crate::host::Mark;
@@ -62,24 +63,6 @@ pub(super) fn trial_of(images: TrialImages) -> Trial {
         |v: Version| RunningVersion { major: v.major, minor: v.minor, subminor: v.subminor };
     let TrialImages { new, old, old_ran, back, back_address } = images;
     Trial { new: running(new), old: running(old), old_ran, back, back_address }
-}
-
-/// What a reset has shown, in words.
-fn in_words(seen: &ResetSeen) -> String {
-    let firmware = &seen.firmware;
-    match (firmware.state, firmware.version) {
-        (FirmwareState::Runs, Some(found)) if firmware.lives => format!("{} runs", version(found)),
-        (FirmwareState::Runs, Some(found)) => {
-            format!("{} was loaded and has stopped, by the register at 0x41270", version(found))
-        }
-        (FirmwareState::Runs, None) => "firmware runs that shows no version".into(),
-        (FirmwareState::Recovery, _) => "no firmware runs: recovery mode".into(),
-        (FirmwareState::NotRunning, _) => "no firmware runs".into(),
-    }
-}
-
-fn seen_version(seen: &ResetSeen) -> Option<Version> {
-    seen.firmware.version.map(version)
 }
 
 /// The trial has shown the new firmware.
@@ -164,46 +147,6 @@ pub(super) fn refused(
     };
     let error = JobError::NotStarted { now: now + &left, seen, old_runs, backup: None };
     (report, error)
-}
-
-/// Whether the firmware that runs shows life by a register, so that the next one must as well.
-pub(super) fn shows_life(device: &mut Device) -> Result<bool, JobError> {
-    Ok(device.card.firmware() == FirmwareState::Runs && device.card.shows_life()?)
-}
-
-/// Resets the card and watches what runs. No driver meets a card on which none does.
-fn look(
-    device: &mut Device,
-    facts: &CardFacts,
-    wanted: Version,
-    life_shows: bool,
-    events: &mut dyn Events,
-) -> Result<ResetSeen, JobError> {
-    let seen = watched_reset(device, facts, wanted, events)?;
-    let runs = seen.firmware.state == FirmwareState::Runs;
-    let to_a_driver = device.borrowed.as_ref().is_some_and(|b| b.original_driver().is_some());
-    let stopped = life_shows && !seen.firmware.lives && to_a_driver;
-    if runs && !stopped {
-        return Ok(seen);
-    }
-    device.note(Mark::Boots(false));
-    let (wanted, running) = (wanted.to_string(), in_words(&seen));
-    Err(JobError::NotActivated { wanted, running, left: AfterReset::NoFirmware })
-}
-
-/// Of `activate`: the look before a driver gets the card.
-pub(super) fn look_first(
-    device: &mut Device,
-    facts: &CardFacts,
-    wanted: Version,
-    events: &mut dyn Events,
-) -> Result<(), JobError> {
-    let start = start_facts(device, facts, StartRequest::Trial);
-    if start.home == CardHome::Driver && start.no_reset.is_none() {
-        let life_shows = shows_life(device)?;
-        look(device, facts, wanted, life_shows, events)?;
-    }
-    Ok(())
 }
 
 /// A finished change, and how it is started.

@@ -26,6 +26,7 @@ mod identity;
 mod images;
 mod list;
 mod locked;
+mod look;
 mod nvconfig;
 mod outcome;
 mod proofs;

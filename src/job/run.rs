@@ -5,6 +5,7 @@ use super::assumptions::{judge, quick};
 use super::backup::{confirm as confirm_backup, remember, reserve, store};
 use super::first_start::{self, Finished, confirmed, trial_of};
 use super::locked::{LOCKS_AGAIN, start_facts_of};
+use super::look::shows_life;
 use super::session::{CardFacts, serial_of, snapshot};
 use super::settle::{LeftProbe, after_change, settle, what_boots};
 use super::store::digest;
@@ -198,7 +199,7 @@ pub fn write_reporting(
     let written = action.version();
     let trial = action.trial;
     let looks = known.plan.start.as_ref().is_some_and(|start| start.kind == StartKind::Look);
-    let life_shows = looks && first_start::shows_life(device)?;
+    let life_shows = looks && shows_life(device)?;
     let journal = device.borrowed();
     let mut backup = store(place, &facts, &card, unsteady, events)?;
     backup.announce(events);
@@ -231,10 +232,13 @@ pub fn write_reporting(
         Err(NotDone::NotStarted(images, back)) => {
             let (seen, mut error) = first_start::refused(device, &facts, images, *back);
             known.first_start = Some(seen);
-            known.boots = probe.settled(device).ok().map(|left| left.report);
-            if let JobError::NotStarted { backup: made, .. } = &mut error {
+            let left = probe.settled(device).ok();
+            if let JobError::NotStarted { backup: made, old_runs, .. } = &mut error {
+                // It was seen running; since then the card may have gone.
+                *old_runs &= left.as_ref().is_some_and(|left| left.boots.is_image());
                 *made = Some(backup.dir);
             }
+            known.boots = left.map(|left| left.report);
             return Err(error);
         }
     };

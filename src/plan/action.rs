@@ -2,7 +2,7 @@
 
 use super::check::Checks;
 use super::slot::ranges;
-use super::{ActionReport, BootReport, EraseReport, PlanReport, Target, TrialImages, Validity};
+use super::{ActionReport, BootReport, EraseReport, PlanReport, Target, Validity};
 use crate::flash::{
     Geometry, Job, LayoutError, SectorAction, SectorMap, SectorPlan, Signature, overlap,
     plan_sectors,
@@ -37,6 +37,19 @@ pub struct Action {
     pub survives_interruption: bool,
     /// The new firmware is started on trial ([`Plan::starts`]).
     pub trial: Option<TrialImages>,
+}
+
+/// The two images of a trial start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrialImages {
+    pub new: Version,
+    pub old: Version,
+    /// The old firmware ran when the job began.
+    pub old_ran: bool,
+    /// Where the old image starts.
+    pub back: FlashAddr,
+    /// As the boot address register takes it.
+    pub back_address: u32,
 }
 
 /// One run of the typestate machine: erase, write, verify, commit.

@@ -29,7 +29,7 @@ mod start;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use action::{Action, Pass, Plan};
+pub use action::{Action, Pass, Plan, TrialImages};
 pub use boot::{BootEvidence, BootReport, SlotChoice, boot_choice, would_boot};
 pub use burn::{plan_burn, plan_identity, plan_rom};
 pub use check::{Change, Check, CheckId, Kept};
@@ -39,10 +39,10 @@ pub use identity::IdentityChange;
 pub use left::{BootsBefore, LeftBehind};
 pub use nv::NvGeometry;
 pub use recover::plan_recover;
-pub use report::{ActionReport, EraseReport, PlanReport, Target};
+pub use report::{ActionReport, EraseReport, PlanReport, StartKind, StartReport, Target};
 pub use request::{BurnOptions, RomChoice};
 pub use reset::plan_config_reset;
 pub use restore::{BackupFacts, plan_restore};
 pub use slot::{Bootability, ImageSlot, Validity, bootability, wavers, wrong_silicon};
 pub use snapshot::{Active, CardSnapshot};
-pub use start::{CardHome, StartFacts, StartKind, StartReport, StartRequest, TrialImages};
+pub use start::{CardHome, StartFacts, StartRequest};

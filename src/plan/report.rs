@@ -1,6 +1,6 @@
 //! A plan without its bytes, for output.
 
-use super::{Change, Check, CrossFlash, Kept, StartReport};
+use super::{Change, Check, CrossFlash, Kept};
 use crate::escape::ForeignText;
 use crate::flash::{EraseSize, SectorMap};
 use crate::image::{FlashAddr, Half, Version};
@@ -58,6 +58,27 @@ pub struct ActionReport {
     pub estimate_ms: u64,
     /// The whole flash, cell by cell.
     pub map: SectorMap,
+}
+
+/// What happens between the commit and the end of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StartKind {
+    /// The card is reset and watched while the old image still is one; the old one comes back where the new
+    /// firmware does not run.
+    Trial,
+    /// The card is reset and inspected after the job, before a driver gets it.
+    Look,
+    /// Neither.
+    None,
+}
+
+/// How new firmware is started the first time.
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
+pub struct StartReport {
+    pub kind: StartKind,
+    /// What that means here, and why it is no trial.
+    pub detail: String,
 }
 
 /// A plan without its bytes.

@@ -1,11 +1,9 @@
 //! How new firmware is started the first time: on trial, with a look at what runs before a driver gets the
 //! card, or by others.
 
-use super::action::boot_address;
+use super::action::{TrialImages, boot_address};
+use super::report::{StartKind, StartReport};
 use super::{Action, CardSnapshot, ImageSlot, Plan, Target};
-use crate::image::{FlashAddr, Version};
-use schemars::JsonSchema;
-use serde::Serialize;
 
 /// What a user asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,40 +48,6 @@ pub struct StartFacts {
     pub no_reset: Option<String>,
     /// This card has shown that it takes no notice of the boot address register: how.
     pub address_ignored: Option<String>,
-}
-
-/// What happens between the commit and the end of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StartKind {
-    /// The card is reset and watched while the old image still is one; the old one comes back where the new
-    /// firmware does not run.
-    Trial,
-    /// The card is reset and inspected after the job, before a driver gets it.
-    Look,
-    /// Neither.
-    None,
-}
-
-/// How new firmware is started the first time.
-#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
-pub struct StartReport {
-    pub kind: StartKind,
-    /// What that means here, and why it is no trial.
-    pub detail: String,
-}
-
-/// The two images of a trial start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TrialImages {
-    pub new: Version,
-    pub old: Version,
-    /// The old firmware ran when the job began.
-    pub old_ran: bool,
-    /// Where the old image starts.
-    pub back: FlashAddr,
-    /// As the boot address register takes it.
-    pub back_address: u32,
 }
 
 impl Plan {

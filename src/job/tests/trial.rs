@@ -37,7 +37,7 @@ fn burn(bench: &Bench, card: &SimCard, start: StartRequest) -> Result<WriteOutco
     let request = WriteRequest::Burn(&image, &options);
     let ended =
         write_reporting(&mut kept(bench, card), &request, how, &mut |_| true, &mut (), &mut known);
-    // A result says what took place, also of a job that failed.
+    // A result reports what took place, also of a job that failed.
     let kind = |start: Option<StartKind>| start.unwrap_or(StartKind::None);
     let known = known.unwrap();
     if !known.plan.refused && known.stopped.is_none() {
@@ -322,4 +322,16 @@ fn a_way_back_shows_whether_the_boot_address_counts() {
             plan(&mut kept(&bench, &card), &image, &BurnOptions::default(), &mut ()).unwrap();
         assert_eq!(planned.plan.start.unwrap().kind, kind, "{honours_boot_address}");
     }
+}
+
+#[test]
+fn a_reset_that_was_lost_is_sent_again() {
+    let bench = Bench::new();
+    let card = card(pro_spec(), Half::Even);
+    // The write to the reset register; what the record needs resets nothing.
+    card.inject(Fault::LostWrite { after: 0, at: Some(0xF_0010) });
+    let outcome = burn(&bench, &card, StartRequest::Trial).unwrap();
+    assert_eq!(outcome.first_start.unwrap().new_runs, Some(true));
+    holds(&card, NEW);
+    assert!(card.semaphores_held().is_empty());
 }
