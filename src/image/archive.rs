@@ -8,8 +8,8 @@ use crate::escape::{self, ForeignText};
 use flate2::bufread::GzDecoder;
 use std::fmt;
 use std::io::{self, Cursor, Read};
-use zip::ZipArchive;
 use zip::result::ZipError;
+use zip::{CompressionMethod, ZipArchive};
 
 /// Bytes that are unpacked at most.
 const MAX_UNPACKED: usize = 128 << 20;
@@ -56,7 +56,12 @@ pub enum ArchiveError {
     LeadsOut(ForeignText),
     /// Other files are inside; the first of them, and what they are.
     #[error("no ConnectX-3 image is inside: {}", holds(.others, *.count))]
-    NoImage { others: Vec<(ForeignText, String)>, count: usize },
+    NoImage {
+        others: Vec<(ForeignText, String)>,
+        count: usize,
+        /// One of them may be an image: it is encrypted, or packed in a way that is not read.
+        unread: bool,
+    },
     #[error("{} images are inside: {}", .0.len(), list(.0))]
     Several(Vec<ArchiveImage>),
     #[error("no image {wanted} is inside: {}", list(.images))]
@@ -102,10 +107,12 @@ impl fmt::Display for ArchiveImage {
 pub fn image_in_archive(bytes: &[u8], wanted: Option<&str>) -> Result<ArchiveMember, ArchiveError> {
     let mut search = Search { wanted: wanted.map(plain), ..Search::default() };
     search.look_into(bytes, "", 1)?;
-    let Search { mut images, mut taken, others, count, .. } = search;
+    let Search { mut images, mut taken, others, count, unread, .. } = search;
     match (taken.pop(), taken.is_empty(), wanted) {
         (Some(one), true, _) => Ok(one),
-        (None, _, None) if images.is_empty() => Err(ArchiveError::NoImage { others, count }),
+        (None, _, None) if images.is_empty() => {
+            Err(ArchiveError::NoImage { others, count, unread })
+        }
         (None, _, Some(wanted)) => {
             Err(ArchiveError::NoSuchMember { wanted: wanted.to_owned().into(), images })
         }
@@ -151,6 +158,8 @@ struct Search<'a> {
     /// What else is inside, as far as a message names it.
     others: Vec<(ForeignText, String)>,
     count: usize,
+    /// One of them was not read.
+    unread: bool,
     members: usize,
     unpacked: usize,
 }
@@ -218,7 +227,14 @@ impl Search<'_> {
                 continue;
             }
             if entry.encrypted() {
-                self.other(name, "encrypted".into());
+                self.packed(name, "encrypted");
+                continue;
+            }
+            if !matches!(
+                entry.compression(),
+                CompressionMethod::Stored | CompressionMethod::Deflated
+            ) {
+                self.packed(name, "packed by a method that is not read");
                 continue;
             }
             drop(entry);
@@ -232,7 +248,7 @@ impl Search<'_> {
                 Err(
                     ZipError::CompressionMethodNotSupported(_) | ZipError::UnsupportedArchive(_),
                 ) => {
-                    self.other(name, "packed by an unknown method".into());
+                    self.packed(name, "packed by a method that is not read");
                 }
                 Err(error) => return Err(archive.damaged(format_args!("{name}: {error}"))),
             }
@@ -245,11 +261,18 @@ impl Search<'_> {
         let mut tar = tar::Archive::new(bytes);
         for entry in tar.entries().map_err(|e| archive.damaged(e))? {
             self.one_more()?;
-            let entry = entry.map_err(|e| archive.damaged(e))?;
+            let mut entry = entry.map_err(|e| archive.damaged(e))?;
             let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
             stays_inside(&name)?;
             let name = join(archive.prefix, &cut(name));
             let kind = entry.header().entry_type();
+            let sparse = |key: &str| key.starts_with("GNU.sparse.");
+            let extensions = entry.pax_extensions().map_err(|e| archive.damaged(e))?;
+            let mut keys = extensions.into_iter().flatten().flatten();
+            if kind.is_gnu_sparse() || keys.any(|pax| pax.key().is_ok_and(sparse)) {
+                self.packed(name, "a sparse file");
+                continue;
+            }
             if !kind.is_file() && !kind.is_contiguous() {
                 // A link has no bytes of its own.
                 if !kind.is_dir() {
@@ -312,6 +335,12 @@ impl Search<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A file that may be an image, and is not read.
+    fn packed(&mut self, name: String, how: &str) {
+        self.unread = true;
+        self.other(name, how.into());
     }
 
     fn other(&mut self, name: String, what: String) {

@@ -236,6 +236,9 @@ impl JobError {
                 context.image.get_or_insert(path.as_path());
                 return context.first_of(unpacked(*format));
             }
+            Self::Archive { source: ArchiveError::NoImage { unread: true, .. }, .. } => {
+                return context.first_of(Code::ArchiveTooLarge.advice());
+            }
             Self::Archive { path, source: ArchiveError::NoSuchMember { .. } } => {
                 context.image = Some(path.as_path());
             }

@@ -238,3 +238,20 @@ fn the_beginning_of_an_image_in_an_archive_is_named() {
     let text = refused(&tar(&[("a.bin", &MAGIC)])).to_string();
     assert!(text.contains("only the first 16 bytes of an FS2 image"), "{text}");
 }
+
+#[test]
+fn a_member_that_may_be_an_image_and_is_not_read_is_named_as_such() {
+    let image = image();
+    // Bits 0 of the flags of both headers: encrypted. The method of both: 12, bzip2.
+    for (local, central, byte, how) in
+        [(6, 8, 1, "encrypted"), (8, 10, 12, "packed by a method that is not read")]
+    {
+        let mut archive = zip(&[("fw.bin", &image)]);
+        archive[local] = byte;
+        let directory = archive.windows(4).position(|four| four == b"PK\x01\x02").unwrap();
+        archive[directory + central] = byte;
+        let error = refused(&archive);
+        assert!(matches!(error, ArchiveError::NoImage { unread: true, .. }), "{error}");
+        assert!(error.to_string().ends_with(&format!("fw.bin ({how})")), "{error}");
+    }
+}
