@@ -45,8 +45,8 @@ impl fmt::Display for Mac {
     }
 }
 
-/// Exactly `digits` hexadecimal digits, together or in pairs with `:` or `-` between them: a missing digit must not
-/// become a leading zero.
+/// Exactly `digits` hexadecimal digits, together or in groups of two or four with `:` or `-` between them, as drivers
+/// and tools print them: a missing digit must not become a leading zero.
 fn parse_hex(text: &str, what: &str, digits: usize) -> Result<u64, String> {
     let wrong = || {
         format!(
@@ -54,9 +54,11 @@ fn parse_hex(text: &str, what: &str, digits: usize) -> Result<u64, String> {
         )
     };
     let plain = match text.chars().find(|c| [':', '-'].contains(c)) {
-        None => text.to_owned(),
+        None => text.strip_prefix("0x").unwrap_or(text).to_owned(),
         Some(separator) => {
-            if text.split(separator).any(|pair| pair.len() != 2) {
+            let mut groups = text.split(separator);
+            let len = groups.next().map_or(0, str::len);
+            if ![2, 4].contains(&len) || groups.any(|group| group.len() != len) {
                 return Err(wrong());
             }
             text.replace(separator, "")
@@ -128,7 +130,14 @@ mod tests {
     #[test]
     fn guids_and_macs_have_exactly_their_digits() {
         let mac = Ok(Mac(0xE41D_2DDD_7860));
-        for text in ["e41d2ddd7860", "E41D2DDD7860", "e4:1d:2d:dd:78:60", "e4-1d-2d-dd-78-60"] {
+        for text in [
+            "e41d2ddd7860",
+            "E41D2DDD7860",
+            "0xe41d2ddd7860",
+            "e4:1d:2d:dd:78:60",
+            "e4-1d-2d-dd-78-60",
+            "e41d:2ddd:7860",
+        ] {
             assert_eq!(text.parse(), mac, "{text}");
         }
         for text in [
@@ -146,8 +155,6 @@ mod tests {
             "e41d2d:dd7860",
             "e4:1d2d:dd78:60",
             "0xe4:1d:2d:dd:78:60",
-            "0xe41d2ddd7860",
-            "e41d:2ddd:7860",
             "e4.1d.2d.dd.78.60",
             "+41d2ddd7860",
             "e41d2ddd786g",
@@ -156,17 +163,17 @@ mod tests {
             assert!(text.parse::<Mac>().is_err(), "{text}");
         }
         let guid = Ok(Guid(0xE41D_2D03_00DD_7860));
-        for text in ["e41d2d0300dd7860", "e4:1d:2d:03:00:dd:78:60", "e4-1d-2d-03-00-dd-78-60"] {
-            assert_eq!(text.parse(), guid, "{text}");
-        }
+        // ibstat, sysfs `node_guid`, and the forms of MACs.
         for text in [
-            "1",
-            "e41d2ddd7860",
-            "e41d2d0300dd786",
-            "e41d2d0300dd78600",
+            "e41d2d0300dd7860",
             "0xe41d2d0300dd7860",
             "e41d:2d03:00dd:7860",
+            "e4:1d:2d:03:00:dd:78:60",
+            "e4-1d-2d-03-00-dd-78-60",
         ] {
+            assert_eq!(text.parse(), guid, "{text}");
+        }
+        for text in ["1", "e41d2ddd7860", "e41d2d0300dd786", "e41d2d0300dd78600"] {
             assert!(text.parse::<Guid>().is_err(), "{text}");
         }
     }
