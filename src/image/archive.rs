@@ -364,12 +364,12 @@ fn described(bytes: &[u8]) -> Result<(Option<ForeignText>, Option<Version>), Ima
     Ok((info.and_then(|info| info.psid.clone()), info.and_then(|info| info.fw_version)))
 }
 
-/// No vendor packs an absolute path, `..`, a drive letter or a backslash: what tools make of one depends on the
-/// tool, so an archive with one is not what it appears to be.
+/// No vendor packs an absolute path, `..` or a drive letter: what tools make of one depends on the tool, so an
+/// archive with one is not what it appears to be. Some packers of Windows separate directories by backslashes.
 fn stays_inside(name: &str) -> Result<(), ArchiveError> {
     let drive = matches!(name.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic());
-    let up = name.split('/').any(|part| part == "..");
-    match name.starts_with('/') || name.contains('\\') || drive || up {
+    let up = name.split(['/', '\\']).any(|part| part == "..");
+    match name.starts_with(['/', '\\']) || drive || up {
         true => Err(ArchiveError::LeadsOut(cut(name.to_owned()).into())),
         false => Ok(()),
     }

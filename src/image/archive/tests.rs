@@ -171,7 +171,7 @@ fn an_archive_with_a_path_that_leads_out_of_it_is_refused() {
         let error = refused(&gzip(Some(name), &image));
         assert_eq!(error, ArchiveError::LeadsOut(name.into()));
     }
-    for name in ["..fw.bin", "fw..bin", "2.42:b.bin", "a\u{1b}]52;b.bin"] {
+    for name in ["..fw.bin", "fw..bin", r"firmware\fw.bin", "2.42:b.bin", "a\u{1b}]52;b.bin"] {
         assert_eq!(taken(&zip(&[(name, &image)]), Some(name)), name);
         assert_eq!(taken(&tar(&[(name, &image)]), None), name);
     }
