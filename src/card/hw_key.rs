@@ -26,7 +26,9 @@ impl FromStr for HwKey {
             .ok()
             .filter(|_| is_key)
             .map(Self)
-            .ok_or("a hardware access key has exactly 16 hexadecimal digits")
+            .ok_or(
+                "a hardware access key has exactly 16 hexadecimal digits; one that was set with fewer has zeros in front of them",
+            )
     }
 }
 

@@ -58,7 +58,7 @@ pub(super) fn forget(ctx: &mut Ctx<'_>, card: &CardSelector, yes: bool) -> Ran {
         text.line(format_args!("dropped {}", escape::path(path)));
     }
     for path in &outcome.kept {
-        text.line(format_args!("kept {}: its card is there", escape::path(path)));
+        text.line(format_args!("kept {}", escape::path(path)));
     }
     let nothing = outcome.dropped.is_empty();
     if nothing {
