@@ -1,6 +1,6 @@
 //! Where two traces of the same command disagree.
 
-use super::format::{TraceAccess, TraceOp, TraceValue};
+use super::access::{TraceAccess, TraceOp, TraceValue};
 use super::reader::Trace;
 use schemars::JsonSchema;
 use serde::Serialize;

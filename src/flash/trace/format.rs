@@ -1,5 +1,6 @@
 //! The lines of a trace (docs/traces.md#format).
 
+use super::access::{ABSENT, FAILED, TraceAccess, TraceOp, TraceValue};
 use super::blocks::{self, BlockWords, TraceBlock};
 use crate::card::BarAccess;
 use crate::flash::ChainVerdict;
@@ -49,52 +50,6 @@ pub struct TraceHeader {
     pub firmware: Option<String>,
     /// Register access at the first open.
     pub transport: Option<BarAccess>,
-}
-
-/// What an access was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
-pub enum TraceOp {
-    /// A register was read.
-    #[serde(rename = "r")]
-    Read,
-    /// A register was written.
-    #[serde(rename = "w")]
-    Write,
-    /// The PCI device id was read from configuration space.
-    #[serde(rename = "id")]
-    PciId,
-    /// The transport was asked whether the card is back after a reset.
-    #[serde(rename = "back")]
-    Back,
-    /// The PCI function was reset.
-    #[serde(rename = "reset")]
-    Reset,
-}
-
-/// The value of an access, as a trace holds it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TraceValue {
-    /// As it was.
-    Clear(u32),
-    /// The number of a word that is not recorded: equal words of one trace have equal numbers.
-    Masked(u32),
-    /// The access failed.
-    Failed,
-    /// The card cannot be reached by this transport.
-    Absent,
-}
-
-/// One access.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TraceAccess {
-    /// Microseconds since the recording began.
-    pub time: u64,
-    /// `None` for a card without a choice.
-    pub transport: Option<BarAccess>,
-    pub op: TraceOp,
-    /// Offset in CR-space; 0 where the operation has none.
-    pub at: u32,
-    pub value: TraceValue,
 }
 
 /// What happened beside register accesses.
@@ -205,20 +160,6 @@ fn hex(digits: &str) -> Option<u32> {
     u32::from_str_radix(digits, 16).ok().filter(|_| valid)
 }
 
-impl std::fmt::Display for TraceValue {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Clear(word) => write!(f, "{word:08x}"),
-            Self::Masked(number) => write!(f, "#{number:x}"),
-            Self::Failed => f.write_str(FAILED),
-            Self::Absent => f.write_str(ABSENT),
-        }
-    }
-}
-
-const FAILED: &str = "failed";
-const ABSENT: &str = "absent";
-
 /// The letter of a transport.
 fn letter(transport: Option<BarAccess>) -> char {
     match transport {
@@ -233,30 +174,6 @@ fn letter(transport: Option<BarAccess>) -> char {
 fn transport_of(of: char) -> Option<Option<BarAccess>> {
     let known = BarAccess::ALL.map(Some).into_iter().chain([None]);
     known.into_iter().find(|by| letter(*by) == of)
-}
-
-impl TraceOp {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Read => "r",
-            Self::Write => "w",
-            Self::PciId => "id",
-            Self::Back => "back",
-            Self::Reset => "reset",
-        }
-    }
-}
-
-impl std::fmt::Display for TraceOp {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Read => "read",
-            Self::Write => "write",
-            Self::PciId => "read of the PCI device id",
-            Self::Back => "question for the card after a reset",
-            Self::Reset => "reset of the PCI function",
-        })
-    }
 }
 
 /// The first line.

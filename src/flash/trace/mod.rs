@@ -1,7 +1,9 @@
 //! Traces: every access to a card, recorded so that it may be published and played back
 //! (docs/traces.md).
 
+mod access;
 mod blocks;
+mod collector;
 mod compare;
 mod contents;
 mod format;
@@ -11,12 +13,10 @@ mod replay;
 #[cfg(test)]
 mod tests;
 
+pub use access::{TraceAccess, TraceOp, TraceValue};
 pub use blocks::{BlockWords, TraceBlock};
 pub use compare::{DifferenceKind, TraceComparison, TraceDifference, compare};
-pub use format::{
-    FULL, LARGEST_FILE, TRACE_FORMAT, TraceAccess, TraceHeader, TraceMark, TraceOp, TraceRecord,
-    TraceValue,
-};
+pub use format::{FULL, LARGEST_FILE, TRACE_FORMAT, TraceHeader, TraceMark, TraceRecord};
 pub use reader::{Trace, TraceError};
 pub use recorder::{SeenFlash, SeenWord, Structure, TraceRecorder};
 pub use replay::{Divergence, ReplayProgress, ReplayedCard, stand_in};

@@ -1,8 +1,9 @@
 //! Reads a trace. Whoever made the file: nothing in it takes more memory or time than the limits here.
 
+use super::access::TraceAccess;
 use super::format::{
-    LARGEST_TEXT, LineState, MOST_ACCESSES, MOST_RECORDS, TRACE_FORMAT, TraceAccess, TraceHeader,
-    TraceMark, TraceRecord, parse_header,
+    LARGEST_TEXT, LineState, MOST_ACCESSES, MOST_RECORDS, TRACE_FORMAT, TraceHeader, TraceMark,
+    TraceRecord, parse_header,
 };
 use ruzstd::decoding::StreamingDecoder;
 use std::io::Read;

@@ -1,10 +1,11 @@
 //! Records every access to a card, and what happens around it.
 
-use super::blocks::BlockCollector;
+use super::access::{TraceAccess, TraceOp, TraceValue};
+use super::collector::BlockCollector;
 use super::contents::{DataWord, GatewayView};
 use super::format::{
-    LARGEST_FILE, LARGEST_TEXT, LineState, MOST_ACCESSES, MOST_LINES, TraceAccess, TraceHeader,
-    TraceMark, TraceOp, TraceRecord, TraceValue, header_line,
+    LARGEST_FILE, LARGEST_TEXT, LineState, MOST_ACCESSES, MOST_LINES, TraceHeader, TraceMark,
+    TraceRecord, header_line,
 };
 use crate::card::{
     BAD_ACCESS, BarAccess, Clock, CrError, CrOffset, CrSpace, Reg, RunningVersion, WallClock,

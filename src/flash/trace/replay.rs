@@ -4,8 +4,9 @@
 //! often a register is polled depends on the host. Words that the trace does not hold are made up
 //! ([`stand_in`]), equal ones equal.
 
+use super::access::{TraceAccess, TraceOp, TraceValue};
 use super::contents::{DataWord, GatewayView};
-use super::format::{TraceAccess, TraceMark, TraceOp, TraceRecord, TraceValue};
+use super::format::{TraceMark, TraceRecord};
 use super::reader::Trace;
 use crate::card::{BarAccess, Clock, CrError, CrOffset, CrSpace, Reg};
 use schemars::JsonSchema;
