@@ -10,12 +10,12 @@
 
 use super::assumptions::reset_is_contradicted;
 use super::images::{read_images, would_not_start};
-use super::locked::activate_locked;
 use super::look::{look, shows_life, watched_reset};
 use super::query::outcome;
 use super::session::{CardFacts, version};
 use super::{AfterReset, CardReport, Device, JobError};
 use crate::card::{FirmwareState, ResetSeen};
+use crate::escape;
 use crate::flash::{Event, Events};
 use crate::host::{PortReport, driver_info};
 use crate::image::{Depth, Version};
@@ -262,6 +262,30 @@ pub(super) fn by_driver(device: &mut Device) -> Result<Option<Version>, JobError
         .map(|info| info.fw_version)
         .or(card.fw_version);
     Ok(reported.as_deref().and_then(|text| text.parse().ok()))
+}
+
+/// Activates; a card that the reset has locked is one whose firmware runs.
+fn activate_locked(
+    device: &mut Device,
+    facts: &CardFacts,
+    wanted: Version,
+    events: &mut dyn Events,
+) -> Result<Activation, JobError> {
+    match activate_as(device, facts, wanted, events) {
+        Err(JobError::Card(CardError::Locked)) => Ok(Activation {
+            by: ActivatedBy::SoftwareReset,
+            before: facts.running,
+            after: None,
+            flashed: Some(wanted),
+            confirmed: false,
+            detail: Some(format!(
+                "the reset has locked the card again, as firmware that runs does; which version runs is read with its \
+                 key: cx3flash -d {} query --key-file FILE",
+                escape::shell_word(&device.name)
+            )),
+        }),
+        ended => ended,
+    }
 }
 
 #[cfg(test)]

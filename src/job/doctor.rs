@@ -1,9 +1,10 @@
 //! `doctor`: can this card be worked with?
 
 use super::device::open_borrowed;
+use super::error::UNSURE;
 use super::error_text::error_chain;
 use super::hint::{HintContext, allow};
-use super::images::{UNSURE, read_images, write_anew};
+use super::images::{read_images, write_anew};
 use super::proofs::CardRecord;
 use super::query::outcome;
 use super::session::{CardFacts, shown};

@@ -1,7 +1,7 @@
 //! Errors of jobs, and their texts.
 
 use super::split::SplitName;
-use super::{BootReport, HostReport, UNSURE};
+use super::{BootReport, HostReport};
 use crate::card::{CardError, ToolsError};
 use crate::escape;
 use crate::flash::trace::TraceError;
@@ -196,6 +196,9 @@ pub enum JobError {
         why: String,
     },
 }
+
+/// What is reported of an image with a reason why it is not relied on, everywhere.
+pub const UNSURE: &str = "complete, and whether it boots is not known";
 
 /// What a card shows after a reset that did not load what it should.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

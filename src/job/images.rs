@@ -15,9 +15,6 @@ use crate::plan::{
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// What is reported of an image with a reason why it is not relied on, everywhere.
-pub const UNSURE: &str = "complete, and whether it boots is not known";
-
 /// One image on the card.
 #[derive(Clone, Debug, JsonSchema, Serialize)]
 #[schemars(rename = "ImageReport")]

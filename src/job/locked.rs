@@ -1,13 +1,9 @@
 //! Locked cards (docs/hardware.md#locked-cards) that were opened unlocked: what a reset does to them.
 
-use super::activate::{ActivatedBy, Activation, activate_as};
+use super::Device;
 use super::first_start::start_facts;
 use super::session::CardFacts;
-use super::{Device, JobError};
-use crate::card::CardError;
-use crate::escape;
-use crate::flash::Events;
-use crate::image::{Image, Version};
+use crate::image::Image;
 use crate::plan::{StartFacts, StartRequest};
 
 /// A reset locks this card again, and no key was given.
@@ -35,28 +31,4 @@ pub(super) fn start_facts_of(
         start.no_reset = Some("a reset locks this card, and its key was not given".to_owned());
     }
     start
-}
-
-/// Activates; a card that the reset has locked is one whose firmware runs.
-pub(super) fn activate_locked(
-    device: &mut Device,
-    facts: &CardFacts,
-    wanted: Version,
-    events: &mut dyn Events,
-) -> Result<Activation, JobError> {
-    match activate_as(device, facts, wanted, events) {
-        Err(JobError::Card(CardError::Locked)) => Ok(Activation {
-            by: ActivatedBy::SoftwareReset,
-            before: facts.running,
-            after: None,
-            flashed: Some(wanted),
-            confirmed: false,
-            detail: Some(format!(
-                "the reset has locked the card again, as firmware that runs does; which version runs is read with its \
-                 key: cx3flash -d {} query --key-file FILE",
-                escape::shell_word(&device.name)
-            )),
-        }),
-        ended => ended,
-    }
 }

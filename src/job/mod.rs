@@ -59,7 +59,7 @@ pub use bug_report::{BugReport, FinishedCommand};
 pub use code::{Code, Exit};
 pub use device::{Device, open, open_sim};
 pub use doctor::{DoctorOutcome, doctor};
-pub use error::{AfterReset, JobError, NvError};
+pub use error::{AfterReset, JobError, NvError, UNSURE};
 pub(crate) use error_text::{causes, error_chain, one_line};
 pub use file::{ImageFile, RomFile, read_image, read_rom};
 pub(crate) use file::{read_bytes, read_key};
@@ -72,7 +72,7 @@ pub use host::{
 };
 pub use host_report::HostReport;
 pub use identity::{IdentityChange, IdentityOutcome, identity_in, identity_show, read_identity};
-pub use images::{ImageReport, UNSURE};
+pub use images::ImageReport;
 pub use list::{ListEntry, ListOutcome, list};
 pub use nvconfig::{
     NvChange, NvConfirm, NvEntry, NvQueryOutcome, NvSetOutcome, nv_query, nv_set, nv_set_reporting,

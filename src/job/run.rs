@@ -72,6 +72,17 @@ pub struct WriteOutcome {
     pub image_sha256: Option<String>,
 }
 
+impl WriteOutcome {
+    /// Reads what runs now, where that is not known yet. A card that was taken from a driver is given back to it:
+    /// `device` cannot be used afterwards.
+    pub fn read_running(&mut self, device: &mut Device) {
+        if !self.nothing_to_do && self.activation.is_none() {
+            let flashed = self.boots.as_ref().and_then(|boots| boots.version);
+            self.running = Some(RunningNow::read(device, self.card.running, flashed));
+        }
+    }
+}
+
 /// Where a job stopped.
 #[derive(Clone, Copy, Debug, JsonSchema, Serialize)]
 pub struct StopReport {

@@ -3,7 +3,7 @@
 
 use super::activate::{ActivatedBy, by_driver};
 use super::session::version;
-use super::{Device, JobError, WriteOutcome};
+use super::{Device, JobError};
 use crate::card::FirmwareState;
 use crate::image::Version;
 use schemars::JsonSchema;
@@ -23,21 +23,20 @@ pub struct RunningNow {
     pub problem: Option<String>,
 }
 
-impl WriteOutcome {
-    /// Reads what runs now. A card that was taken from a driver is given back to it: `device` cannot be used
+impl RunningNow {
+    /// Reads what runs. A card that was taken from a driver is given back to it: `device` cannot be used
     /// afterwards.
-    pub fn read_running(&mut self, device: &mut Device) {
-        if self.nothing_to_do || self.activation.is_some() {
-            return;
-        }
+    pub(super) fn read(
+        device: &mut Device,
+        before: Option<Version>,
+        flashed: Option<Version>,
+    ) -> Self {
         let driver = device.borrowed.as_ref().is_some_and(|b| b.original_driver().is_some());
         let found = if driver { by_driver(device) } else { running_version(device) };
         let (version, problem) = match found {
             Ok(version) => (version, None),
             Err(error) => (None, Some(super::error_chain(&error))),
         };
-        let before = self.card.running;
-        let flashed = self.boots.as_ref().and_then(|boots| boots.version);
         let none_runs = || !driver && device.card.firmware() != FirmwareState::Runs;
         let started = match version {
             _ if problem.is_some() => None,
@@ -50,7 +49,7 @@ impl WriteOutcome {
         };
         let by = driver.then_some(ActivatedBy::Driver).filter(|_| problem.is_none());
         tracing::info!(?version, ?started, ?by, ?problem, "what runs now");
-        self.running = Some(RunningNow { version, started, by, problem });
+        Self { version, started, by, problem }
     }
 }
 
