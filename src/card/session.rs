@@ -71,6 +71,8 @@ pub struct FirmwareSeen {
     pub version: Option<RunningVersion>,
     /// The register at 0x41270 changed each time ([`Card::shows_life`]).
     pub lives: bool,
+    /// It changed at least once.
+    pub moved: bool,
 }
 
 /// A software reset and what runs after it.
@@ -403,14 +405,16 @@ impl Card {
     /// [`CardError::Gone`] when it has fallen silent.
     pub fn watch_firmware(&mut self, time: Duration) -> Result<FirmwareSeen, CardError> {
         let state = self.firmware;
-        let mut seen =
-            FirmwareSeen { state, version: self.running_version()?, lives: self.shows_life()? };
+        let (version, lives) = (self.running_version()?, self.shows_life()?);
+        let mut seen = FirmwareSeen { state, version, lives, moved: lives };
         let clock = self.clock();
         wait_for(&*clock, Patience::every(time, LIFE_STEP), || {
             if self.running_version()? != seen.version {
                 seen.version = None;
             }
-            seen.lives &= self.shows_life()?;
+            let lives = self.shows_life()?;
+            seen.lives &= lives;
+            seen.moved |= lives;
             Ok::<Option<()>, CardError>((seen.version.is_none() || !seen.lives).then_some(()))
         })?;
         Ok(seen)

@@ -344,7 +344,7 @@ impl<'c> Committed<'c> {
             Err(error) => return Err(self.0.stopped(phase, None, error, events)),
         };
         let tried = match seen {
-            Ok(seen) if self.0.runs(trial.new, &seen) => {
+            Ok(seen) if self.0.new_runs(&trial, &seen) => {
                 let again =
                     |run: &mut PlanRun<'c>, events: &mut dyn Events| run.lock_again(&trial, events);
                 Tried::New(Confirmed(self.0.attempt(phase, events, again)?, self.1), seen)

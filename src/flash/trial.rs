@@ -12,8 +12,10 @@ pub struct Trial {
     pub new: RunningVersion,
     /// Version of the image that stays until the new one was seen.
     pub old: RunningVersion,
-    /// The old firmware ran before the job.
+    /// The version of the old firmware showed before the job.
     pub old_ran: bool,
+    /// The register at 0x41270 of this card is known not to change while firmware runs, so the version decides.
+    pub by_version: bool,
     /// Where the old image starts.
     pub back: FlashAddr,
     /// The boot address of the old image, as its register takes it.
@@ -27,8 +29,10 @@ pub struct WayBack {
     pub tried: Result<ResetSeen, FlashError>,
     /// What ran after the last reset on the way back; `None` where the old firmware ran already.
     pub now: Option<Result<ResetSeen, FlashError>>,
-    /// The old firmware was seen running.
+    /// The old firmware was seen running, as far as it showed that before.
     pub old_runs: bool,
+    /// The register at 0x41270 changed under neither firmware, each freshly reset, nor before.
+    pub register_still: bool,
     /// It was, after a reset with both images complete and the boot address on the old one. `None` where no
     /// such reset was seen.
     pub address_counts: Option<bool>,
@@ -48,13 +52,34 @@ pub enum Invalidated {
     Failed(FlashError),
 }
 
+/// Firmware of this version was loaded.
+fn shows(version: RunningVersion, seen: &ResetSeen) -> bool {
+    seen.firmware.state == FirmwareState::Runs && seen.firmware.version == Some(version)
+}
+
 impl PlanRun<'_> {
-    /// This version runs, as far as the card shows that.
-    pub(super) fn runs(&self, version: RunningVersion, seen: &ResetSeen) -> bool {
-        let firmware = &seen.firmware;
-        firmware.state == FirmwareState::Runs
-            && firmware.version == Some(version)
-            && (firmware.lives || !self.before.life_shows)
+    /// The new firmware runs. Without life at 0x41270 its version alone is no evidence: firmware that was loaded
+    /// and hangs shows it as well.
+    pub(super) fn new_runs(&self, trial: &Trial, seen: &ResetSeen) -> bool {
+        let by_version = trial.by_version && !self.before.life_shows;
+        shows(trial.new, seen) && (seen.firmware.lives || by_version)
+    }
+
+    /// The old firmware runs, or shows as much as it did before.
+    fn old_runs(&self, trial: &Trial, seen: &ResetSeen) -> bool {
+        let as_before = trial.old_ran && !self.before.life_shows;
+        shows(trial.old, seen) && (seen.firmware.lives || as_before)
+    }
+
+    /// The register at 0x41270 changed under neither firmware, nor before.
+    fn register_still(&self, trial: &Trial, seen: [&Result<ResetSeen, FlashError>; 2]) -> bool {
+        let [new, old] =
+            seen.map(|seen| seen.as_ref().ok().filter(|s| s.arrived && !s.firmware.moved));
+        let version = |seen: Option<&ResetSeen>, of| seen.is_some_and(|seen| shows(of, seen));
+        !self.before.life_shows
+            && trial.old_ran
+            && version(new, trial.new)
+            && version(old, trial.old)
     }
 
     /// Resets the card. The outer error: the reset was not sent.
@@ -113,7 +138,7 @@ impl PlanRun<'_> {
     ) -> WayBack {
         let text = "the new firmware was not seen running: back to the old one".into();
         events.emit(Event::Note { text });
-        let mut old_runs = tried.as_ref().is_ok_and(|seen| self.runs(trial.old, seen));
+        let mut old_runs = tried.as_ref().is_ok_and(|seen| self.old_runs(trial, seen));
         // Firmware that hangs may prevent each of these; a reset may end that.
         if let Err(error) = self.session.lock_again() {
             tracing::warn!(%error, "the flash is not locked before the way back");
@@ -125,14 +150,15 @@ impl PlanRun<'_> {
         let mut now = None;
         if !old_runs {
             let seen = self.reset_and_watch();
-            old_runs = seen.as_ref().is_ok_and(|seen| self.runs(trial.old, seen));
+            old_runs = seen.as_ref().is_ok_and(|seen| self.old_runs(trial, seen));
             now = Some(seen);
         }
         let arrived = now.as_ref().is_some_and(|seen| seen.as_ref().is_ok_and(|s| s.arrived));
         let mut address_counts = arrived.then_some(old_runs);
         if !old_runs && !trial.old_ran {
             let invalidated = Invalidated::BothStay;
-            return WayBack { tried, now, old_runs, address_counts: None, invalidated };
+            let (address_counts, register_still) = (None, false);
+            return WayBack { tried, now, old_runs, register_still, address_counts, invalidated };
         }
         let new = self.signature_at();
         let invalidated = match self.lock_again(trial, events) {
@@ -148,11 +174,13 @@ impl PlanRun<'_> {
             && self.session.ready_for_reset().is_ok()
         {
             let seen = self.reset_and_watch();
-            old_runs = seen.as_ref().is_ok_and(|seen| self.runs(trial.old, seen));
+            old_runs = seen.as_ref().is_ok_and(|seen| self.old_runs(trial, seen));
             now = Some(seen);
         }
         // Old firmware that does not start at all shows nothing of the register.
         address_counts = address_counts.filter(|_| old_runs);
-        WayBack { tried, now, old_runs, address_counts, invalidated }
+        let register_still =
+            now.as_ref().is_some_and(|now| self.register_still(trial, [&tried, now]));
+        WayBack { tried, now, old_runs, register_still, address_counts, invalidated }
     }
 }

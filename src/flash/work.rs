@@ -49,7 +49,7 @@ pub trait BootProbe {
 /// What is compared before and after the resets of a trial.
 #[derive(Clone, Debug, Default)]
 pub(super) struct BeforeTrial {
-    /// The firmware that ran showed life at 0x41270, so the next one must as well.
+    /// The firmware that ran showed life at 0x41270.
     pub(super) life_shows: bool,
     /// The blocks of both signatures.
     pub(super) signatures: Vec<(u32, [u8; 16])>,

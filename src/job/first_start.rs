@@ -8,7 +8,7 @@ use super::proofs::{AddressFact, AddressRecord};
 use super::session::CardFacts;
 use super::{Activation, Device, JobError};
 use crate::card::{FirmwareState, ResetSeen, RunningVersion};
-use crate::flash::{Events, Invalidated, Trial, WayBack};
+use crate::flash::{Events, FlashError, Invalidated, Trial, WayBack};
 use crate::host::Mark;
 use crate::image::Version;
 use crate::plan::{CardHome, StartFacts, StartKind, StartReport, StartRequest, TrialImages};
@@ -54,6 +54,12 @@ pub(super) fn start_facts(device: &Device, facts: &CardFacts, request: StartRequ
                 known.how, known.time
             )
         }),
+        register_still: facts.still_record().map(|known| {
+            format!(
+                "the register at 0x41270 of this card does not change ({}, {})",
+                known.how, known.time
+            )
+        }),
     }
 }
 
@@ -61,20 +67,28 @@ pub(super) fn start_facts(device: &Device, facts: &CardFacts, request: StartRequ
 pub(super) fn trial_of(images: TrialImages) -> Trial {
     let running =
         |v: Version| RunningVersion { major: v.major, minor: v.minor, subminor: v.subminor };
-    let TrialImages { new, old, old_ran, back, back_address } = images;
-    Trial { new: running(new), old: running(old), old_ran, back, back_address }
+    let TrialImages { new, old, old_ran, by_version, back, back_address } = images;
+    Trial { new: running(new), old: running(old), old_ran, by_version, back, back_address }
 }
 
 /// The trial has shown the new firmware.
-pub(super) fn confirmed(images: TrialImages, seen: &ResetSeen) -> FirstStart {
+pub(super) fn confirmed(facts: &CardFacts, images: TrialImages, seen: &ResetSeen) -> FirstStart {
+    let TrialImages { new, old, .. } = images;
+    let lives = seen.firmware.lives;
+    let detail = if lives {
+        facts.forget_still();
+        format!("{new} was seen running before the image of {old} was invalidated")
+    } else {
+        format!(
+            "{new} was loaded before the image of {old} was invalidated; whether it runs this card does not show: \
+             its register at 0x41270 does not change"
+        )
+    };
     FirstStart {
         kind: StartKind::Trial,
         seen: seen_version(seen),
-        new_runs: Some(true),
-        detail: format!(
-            "{} was seen running before the image of {} was invalidated",
-            images.new, images.old
-        ),
+        new_runs: lives.then_some(true),
+        detail,
     }
 }
 
@@ -86,7 +100,7 @@ pub(super) fn refused(
     back: WayBack,
 ) -> (FirstStart, JobError) {
     let TrialImages { new, old, .. } = images;
-    let WayBack { tried, now, old_runs, address_counts, invalidated } = back;
+    let WayBack { tried, now, old_runs, register_still, address_counts, invalidated } = back;
     // No driver may meet a card without firmware.
     device.note(Mark::Boots(old_runs));
     device.reenumerate = facts.recovery && old_runs;
@@ -122,6 +136,20 @@ pub(super) fn refused(
         facts.save_address(AddressRecord::now(fact, how));
     }
     let now = match (&now, old_runs) {
+        _ if register_still => {
+            let how = format!("it changed under neither {old} nor {new}");
+            let next = match facts.save_still(how) {
+                true => "; the next burn of this card decides by the version alone",
+                false => "",
+            };
+            format!(
+                "the card shows {old} as before; 0x41270 changes under neither firmware, so it does not show \
+                 which of them runs{next}"
+            )
+        }
+        (now, true) if !lived(now.as_ref(), &tried) => {
+            format!("the card shows {old} as before, and no life at 0x41270, as before")
+        }
         (_, true) => format!("the card runs {old} as before"),
         (Some(Ok(seen)), false) => format!("after the way back {}", in_words(seen)),
         (Some(Err(error)), false) => {
@@ -147,6 +175,14 @@ pub(super) fn refused(
     };
     let error = JobError::NotStarted { now: now + &left, seen, old_runs, backup: None };
     (report, error)
+}
+
+/// What ran at last showed life.
+fn lived(
+    now: Option<&Result<ResetSeen, FlashError>>,
+    tried: &Result<ResetSeen, FlashError>,
+) -> bool {
+    now.unwrap_or(tried).as_ref().is_ok_and(|seen| seen.firmware.lives)
 }
 
 /// A finished change, and how it is started.
@@ -196,8 +232,11 @@ fn looked_at(
 ) -> FirstStart {
     let (seen, new_runs, shown) = match looked {
         Ok(seen) => {
-            let stopped = life_shows && !seen.firmware.lives;
-            let runs = seen_version(seen).map(|found| found == wanted && !stopped);
+            let lives = seen.firmware.lives;
+            // Without life the version shows what was loaded.
+            let runs = seen_version(seen).and_then(|found| {
+                (found != wanted || life_shows || lives).then_some(found == wanted && lives)
+            });
             (seen_version(seen), runs, format!("after the reset {}", in_words(seen)))
         }
         Err(error @ JobError::NotActivated { .. }) => (None, Some(false), error.to_string()),

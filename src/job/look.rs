@@ -8,7 +8,7 @@ use crate::flash::{Event, Events};
 use crate::host::Mark;
 use crate::image::Version;
 
-/// Whether the firmware that runs shows life by a register, so that the next one must as well.
+/// Whether the firmware that runs shows life by a register.
 pub(super) fn shows_life(device: &mut Device) -> Result<bool, JobError> {
     Ok(device.card.firmware() == FirmwareState::Runs && device.card.shows_life()?)
 }
@@ -72,7 +72,8 @@ pub(super) fn in_words(seen: &ResetSeen) -> String {
     match (firmware.state, firmware.version) {
         (FirmwareState::Runs, Some(found)) if firmware.lives => format!("{} runs", version(found)),
         (FirmwareState::Runs, Some(found)) => {
-            format!("{} was loaded and has stopped, by the register at 0x41270", version(found))
+            let how = if firmware.moved { "has stopped" } else { "shows no life" };
+            format!("{} was loaded and {how}, by the register at 0x41270", version(found))
         }
         (FirmwareState::Runs, None) => "firmware runs that shows no version".into(),
         (FirmwareState::Recovery, _) => "no firmware runs: recovery mode".into(),

@@ -95,6 +95,14 @@ impl AddressRecord {
     }
 }
 
+/// The register at 0x41270 did not change while firmware ran.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct StillRecord {
+    pub(super) how: String,
+    /// UTC, RFC 3339.
+    pub(super) time: String,
+}
+
 fn now() -> String {
     let time = OffsetDateTime::now_utc().replace_nanosecond(0).ok();
     time.and_then(|t| t.format(&Rfc3339).ok()).unwrap_or_default()
@@ -114,6 +122,9 @@ pub(super) struct CardRecord {
     /// Of the card's boot ROM: believed whatever firmware, board or kernel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     boot_address: Option<AddressRecord>,
+    /// Of the card, as above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    register_still: Option<StillRecord>,
 }
 
 impl CardRecord {
@@ -192,10 +203,32 @@ impl ProofStore {
         if self.recorded.is_some() {
             return None;
         }
-        let record = self.read()?;
+        self.of_card(board)?.boot_address
+    }
+
+    /// That the register at 0x41270 of this card does not change.
+    pub(super) fn still(&self, board: BoardKey<'_>) -> Option<StillRecord> {
+        if self.recorded.is_some() {
+            return None;
+        }
+        self.of_card(board)?.register_still
+    }
+
+    /// The record, whatever the firmware, board or kernel.
+    fn of_card(&self, board: BoardKey<'_>) -> Option<CardRecord> {
         let key = self.key(board);
-        let same = (&record.key.serial, &record.key.chip) == (&key.serial, &key.chip);
-        record.boot_address.filter(|_| same)
+        let same = |record: &CardRecord| {
+            (&record.key.serial, &record.key.chip) == (&key.serial, &key.chip)
+        };
+        self.read().filter(same)
+    }
+
+    /// Stores that, or withdraws it with `None`; whether it could be written.
+    pub(super) fn save_still(&self, board: BoardKey<'_>, how: Option<String>) -> bool {
+        let known = self.load(board);
+        let mut record = known.unwrap_or_else(|| self.record(board, None, Vec::new()));
+        record.register_still = how.map(|how| StillRecord { how, time: now() });
+        self.keep(&record).is_some()
     }
 
     /// Stores that beside what is known.
@@ -266,6 +299,7 @@ impl ProofStore {
             chains,
             stages,
             boot_address: self.address(board),
+            register_still: self.still(board),
         }
     }
 

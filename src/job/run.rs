@@ -210,7 +210,11 @@ pub fn write_reporting(
     let written = action.version();
     let trial = action.trial;
     let looks = known.plan.start.as_ref().is_some_and(|start| start.kind == StartKind::Look);
-    let life_shows = looks && shows_life(device)?;
+    let life_counts = looks || trial.is_some_and(|images| images.by_version);
+    let life_shows = life_counts && shows_life(device)?;
+    if life_shows {
+        facts.forget_still();
+    }
     let journal = device.borrowed();
     let mut backup = store(place, &facts, &card, unsteady, events)?;
     backup.announce(events);
@@ -254,7 +258,7 @@ pub fn write_reporting(
         }
     };
     known.first_start = match (trial, tried) {
-        (Some(images), Some(seen)) => Some(confirmed(images, &seen)),
+        (Some(images), Some(seen)) => Some(confirmed(&facts, images, &seen)),
         _ => untried(known.plan.start.as_ref()),
     };
     let sure = |found: &BootReport| *found == expected;

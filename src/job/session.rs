@@ -1,7 +1,7 @@
 //! One session at a card: facts, semaphores, reading.
 
 use super::images::{mark_active, no_image, read_images};
-use super::proofs::{AddressRecord, BoardKey, CardRecord, ProofStore};
+use super::proofs::{AddressRecord, BoardKey, CardRecord, ProofStore, StillRecord};
 use super::readings::{UnsteadyRange, read_signatures, report, report_wavering, steady};
 use super::{Device, JobError};
 use crate::card::{Chip, RunningVersion};
@@ -145,6 +145,24 @@ impl CardFacts {
     pub(super) fn save_address(&self, record: AddressRecord) {
         if let Some(store) = &self.proofs {
             store.save_address(self.chip_alone(), record);
+        }
+    }
+
+    /// That the register at 0x41270 of this card does not change.
+    pub(super) fn still_record(&self) -> Option<StillRecord> {
+        self.proofs.as_ref()?.still(self.chip_alone())
+    }
+
+    /// Stores that; whether it could be written.
+    pub(super) fn save_still(&self, how: String) -> bool {
+        let save = |store: &ProofStore| store.save_still(self.chip_alone(), Some(how));
+        self.proofs.as_ref().is_some_and(save)
+    }
+
+    /// The register has changed.
+    pub(super) fn forget_still(&self) {
+        if let Some(store) = self.proofs.as_ref().filter(|_| self.still_record().is_some()) {
+            store.save_still(self.chip_alone(), None);
         }
     }
 

@@ -44,8 +44,10 @@ pub struct Action {
 pub struct TrialImages {
     pub new: Version,
     pub old: Version,
-    /// The old firmware ran when the job began.
+    /// The version of the old firmware showed when the job began.
     pub old_ran: bool,
+    /// The version alone decides whether the new firmware runs ([`StartFacts::register_still`](super::StartFacts)).
+    pub by_version: bool,
     /// Where the old image starts.
     pub back: FlashAddr,
     /// As the boot address register takes it.

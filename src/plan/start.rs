@@ -48,6 +48,8 @@ pub struct StartFacts {
     pub no_reset: Option<String>,
     /// This card has shown that it takes no notice of the boot address register: how.
     pub address_ignored: Option<String>,
+    /// This card has shown that its register at 0x41270 does not change while firmware runs: how.
+    pub register_still: Option<String>,
 }
 
 impl Plan {
@@ -56,7 +58,8 @@ impl Plan {
         let Some(action) = &mut self.action else {
             return;
         };
-        let StartFacts { request, home, no_firmware, no_reset, address_ignored } = facts;
+        let StartFacts { request, home, no_firmware, no_reset, address_ignored, register_still } =
+            facts;
         let report = |kind, detail| Some(StartReport { kind, detail });
         self.report.start = if *request == StartRequest::Later
             || *request == StartRequest::WithDriver && *home != CardHome::Driver
@@ -74,12 +77,17 @@ impl Plan {
         } else {
             let images = trial_images(card, *no_firmware, action);
             match (images, address_ignored) {
-                (Ok(images), None) => {
+                (Ok(mut images), None) => {
+                    // Which firmware hangs on a card that shows no life is not known, but when the old one ran.
+                    images.by_version = register_still.is_some() && images.old_ran;
                     action.trial = Some(images);
-                    let detail = format!(
+                    let mut detail = format!(
                         "{} is started and watched while {} stays on the card; {} comes back if it does not run",
                         images.new, images.old, images.old
                     );
+                    if let Some(why) = register_still.as_ref().filter(|_| images.by_version) {
+                        detail.push_str(&format!("; the version alone decides: {why}"));
+                    }
                     report(StartKind::Trial, detail)
                 }
                 (Ok(_), Some(why)) => report(StartKind::Look, no_trial(why)),
@@ -127,5 +135,6 @@ fn trial_images(
         _ => {}
     }
     let (old_ran, back) = (card.running == Some(old), slot.start);
-    Ok(TrialImages { new, old, old_ran, back, back_address: boot_address(back) })
+    let back_address = boot_address(back);
+    Ok(TrialImages { new, old, old_ran, by_version: false, back, back_address })
 }

@@ -124,6 +124,7 @@ impl CardState {
         match self.running.outcome {
             BootOutcome::Hung { .. } if !self.never_started() => return self.live,
             BootOutcome::Hung { .. } | BootOutcome::Recovery => return ALL_ONES,
+            BootOutcome::Image { .. } if self.armed.defects.still_register => return self.live,
             BootOutcome::Image { .. } => {}
         }
         self.live = self.live.wrapping_add(0x0001_0405) % BOUND;

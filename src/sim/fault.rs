@@ -116,6 +116,8 @@ pub enum Fault {
     ShowsVersion { fw_version: Version },
     /// A reset clears registers and semaphores, and the firmware that ran goes on.
     ResetKeeps,
+    /// The register at 0x41270 keeps its value while firmware runs.
+    StillRegister,
     /// A write of 0 does not free this semaphore.
     SemaphoreSticks { number: u8 },
     /// The firmware answers that it cannot store a setting, with this status.
@@ -197,6 +199,8 @@ pub(super) struct Defects {
     pub(super) version: Option<Version>,
     /// [`Fault::ResetKeeps`].
     pub(super) reset_keeps: bool,
+    /// [`Fault::StillRegister`].
+    pub(super) still_register: bool,
     /// [`Fault::SemaphoreSticks`].
     sticky: Option<u8>,
     /// [`Fault::SettingsRefused`].
@@ -219,6 +223,7 @@ impl Defects {
             Fault::MovingFlash { at, every } => self.moving = Some((*at, (*every).max(1))),
             Fault::ShowsVersion { fw_version } => self.version = Some(*fw_version),
             Fault::ResetKeeps => self.reset_keeps = true,
+            Fault::StillRegister => self.still_register = true,
             Fault::SemaphoreSticks { number } => self.sticky = Some(*number),
             Fault::SettingsRefused { status } => self.settings_refused = Some(*status),
             Fault::GatewayPace { us } => self.pace_ns = us.saturating_mul(1000),

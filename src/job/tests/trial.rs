@@ -335,3 +335,90 @@ fn a_reset_that_was_lost_is_sent_again() {
     holds(&card, NEW);
     assert!(card.semaphores_held().is_empty());
 }
+
+/// A burn on a card whose firmware may hang with semaphore 63.
+fn burn_unlocked(bench: &Bench, card: &SimCard) -> Result<WriteOutcome, JobError> {
+    match burn(bench, card, StartRequest::Trial) {
+        Err(error) if error.outcome().exit == Exit::NotReady => {
+            unlock(&mut opened(card), &mut |_| true, &mut ()).unwrap();
+            burn(bench, card, StartRequest::Trial)
+        }
+        ended => ended,
+    }
+}
+
+#[test]
+fn firmware_that_hangs_is_not_confirmed_on_a_card_that_hung_before() {
+    for ms in [0, 300, 1500] {
+        for spec in boot_roms() {
+            // A burn was killed after its commit, and a power cycle starts what it wrote.
+            let bench = Bench::new();
+            let images = [(&own(&pro(OLD)), Half::Even), (&own(&pro(NEW)), Half::Odd)];
+            let card = card_of(spec.clone(), &images);
+            defective(&card, NEW, FirmwareDefect::Dies { ms, silent: false });
+            card.power_cycle();
+            let error = burn_unlocked(&bench, &card).unwrap_err();
+            if spec.honours_boot_address || !spec.boots_highest_first {
+                assert_eq!(error.outcome().exit, Exit::StillBoots, "{ms}: {error}");
+                assert_eq!(runs(&card), Some(version(OLD)));
+                holds(&card, OLD);
+            } else {
+                // It hangs after every reset: nothing shows that the old one would run.
+                assert_eq!(error.outcome().exit, Exit::OutcomeUnknown, "{ms}: {error}");
+                assert_eq!(signatures(&card), 2);
+            }
+            clean(&card);
+            // The old firmware hangs as well. It may run after a power cycle.
+            let bench = Bench::new();
+            let card = self::card(spec, Half::Even);
+            defective(&card, OLD, FirmwareDefect::Dies { ms: 0, silent: false });
+            defective(&card, NEW, FirmwareDefect::Dies { ms, silent: false });
+            card.power_cycle();
+            let error = burn_unlocked(&bench, &card).unwrap_err();
+            assert!(!error.to_string().contains("runs 2.36.5150"), "{ms}: {error}");
+            holds(&card, OLD);
+            clean(&card);
+        }
+    }
+}
+
+#[test]
+fn a_register_that_never_changes_is_learnt_on_the_way_back() {
+    let bench = Bench::new();
+    let card = card(pro_spec(), Half::Even);
+    card.inject(Fault::StillRegister);
+    let error = burn(&bench, &card, StartRequest::Trial).unwrap_err();
+    assert_eq!(error.outcome().exit, Exit::StillBoots, "{error}");
+    assert!(
+        error.to_string().contains("the next burn of this card decides by the version"),
+        "{error}"
+    );
+    holds(&card, OLD);
+    let outcome = burn(&bench, &card, StartRequest::Trial).unwrap();
+    let start = outcome.first_start.unwrap();
+    assert_eq!((start.kind, start.new_runs), (StartKind::Trial, None), "{start:?}");
+    assert!(start.detail.contains("does not change"), "{start:?}");
+    assert!(!outcome.activation.unwrap().confirmed);
+    holds(&card, NEW);
+    clean(&card);
+}
+
+#[test]
+fn a_register_that_changes_is_required_again() {
+    let bench = Bench::new();
+    let still = card(pro_spec(), Half::Even);
+    still.inject(Fault::StillRegister);
+    burn(&bench, &still, StartRequest::Trial).unwrap_err();
+    // The same card, whose firmware showed no life for another reason.
+    let card = card(pro_spec(), Half::Even);
+    defective(&card, NEW, FirmwareDefect::Dies { ms: 0, silent: false });
+    for hangs in [false, true] {
+        if hangs {
+            defective(&card, OLD, FirmwareDefect::Dies { ms: 0, silent: false });
+            card.power_cycle();
+        }
+        let error = burn_unlocked(&bench, &card).unwrap_err();
+        assert_eq!(error.outcome().exit, Exit::StillBoots, "{error}");
+        holds(&card, OLD);
+    }
+}

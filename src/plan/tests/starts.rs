@@ -11,6 +11,7 @@ fn facts() -> StartFacts {
         no_firmware: false,
         no_reset: None,
         address_ignored: None,
+        register_still: None,
     }
 }
 

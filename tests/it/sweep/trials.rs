@@ -3,7 +3,9 @@
 use super::engine::{Points, sweep};
 use super::world::{SweepSetup, small_pro, version};
 use cx3flash::image::Half;
-use cx3flash::job::{Exit, JobError, WriteOptions, WriteOutcome, WriteRequest, open_sim, write};
+use cx3flash::job::{
+    Exit, JobError, WriteOptions, WriteOutcome, WriteRequest, open_sim, unlock, write,
+};
 use cx3flash::plan::{BurnOptions, StartRequest};
 use cx3flash::sim::{Fault, FirmwareDefect, SimCard};
 
@@ -17,6 +19,20 @@ fn burn(bench: &SweepSetup, card: &SimCard) -> Result<WriteOutcome, JobError> {
     let how = WriteOptions { backup_dir: backups.path(), start: StartRequest::Trial };
     let mut device = open_sim(card, "sim")?;
     write(&mut device, &WriteRequest::Burn(&image, &options), how, &mut |_| true, &mut ())
+}
+
+/// A job on a card whose firmware may hang with semaphore 63, as the hint of the refusal names it.
+fn unlocked(
+    card: &SimCard,
+    job: impl Fn() -> Result<WriteOutcome, JobError>,
+) -> Result<WriteOutcome, JobError> {
+    match job() {
+        Err(error) if error.outcome().exit == Exit::NotReady => {
+            unlock(&mut open_sim(card, "sim")?, &mut |_| true, &mut ())?;
+            job()
+        }
+        ended => ended,
+    }
 }
 
 /// Done, or back on the old firmware.
@@ -48,14 +64,14 @@ fn under_each_boot_rom(name: &str, defect: Option<FirmwareDefect>) {
                 let tally = sweep(&name, &bench.card, POINTS, &job, &|card, op, repeat| {
                     let left = bench.boots_complete_images(card, op);
                     if repeat {
-                        let ended = burn(&bench, card);
+                        card.power_cycle();
+                        let ended = unlocked(card, || burn(&bench, card));
                         let exit = ended.as_ref().err().map(|error| error.outcome().exit);
                         if exit == Some(Exit::OutcomeUnknown) && defect.is_some() && !honours {
                             // The card hangs in the new firmware whatever is done: both images stay, and
                             // the backup brings the old one back.
                             let backup = bench.backup_once();
-                            bench
-                                .restore(card, &backup)
+                            unlocked(card, || bench.restore(card, &backup))
                                 .unwrap_or_else(|e| panic!("{name}: op {op}: {e}"));
                             return "hangs, restored".into();
                         }
@@ -83,4 +99,10 @@ fn a_cut_trial_leaves_a_card_that_boots() {
 fn a_cut_way_back_leaves_a_card_that_boots() {
     let defect = FirmwareDefect::NeverStarts { recovery_id: false };
     under_each_boot_rom("way back", Some(defect));
+}
+
+#[test]
+fn a_cut_trial_of_firmware_that_dies_keeps_the_old_image() {
+    let defect = FirmwareDefect::Dies { ms: 400, silent: false };
+    under_each_boot_rom("dies", Some(defect));
 }
