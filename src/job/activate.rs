@@ -14,7 +14,7 @@ use super::look::{look, shows_life, watched_reset};
 use super::query::outcome;
 use super::session::{CardFacts, version};
 use super::{AfterReset, CardReport, Device, JobError};
-use crate::card::{FirmwareState, ResetSeen};
+use crate::card::{CardError, FirmwareState, ResetSeen};
 use crate::escape;
 use crate::flash::{Event, Events};
 use crate::host::{PortReport, driver_info};
