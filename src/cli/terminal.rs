@@ -119,6 +119,10 @@ impl StopFlag {
         Ok(())
     }
 
+    pub(super) fn shared(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+
     pub(super) fn raised(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }

@@ -32,6 +32,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 pub(super) struct Ctx<'a> {
     pub(super) out: Out,
@@ -86,6 +88,12 @@ impl Ctx<'_> {
     fn reading(&self) -> Progress {
         self.catch_signals();
         self.progress()
+    }
+
+    /// The flag that signals raise from here on.
+    fn caught(&self) -> Arc<AtomicBool> {
+        self.catch_signals();
+        self.stop.shared()
     }
 
     /// Opens the card.

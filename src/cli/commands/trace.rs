@@ -10,8 +10,11 @@ use crate::job::{self, Code, JobError, ReplayedResult, TraceLine, TraceShowOutco
 use std::path::Path;
 
 pub(super) fn show(ctx: &mut Ctx<'_>, file: &Path, accesses: bool) -> Ran {
-    let trace = job::read_trace(file, &ctx.reading())?;
+    let trace = job::read_trace(file, ctx.caught())?;
     let outcome = job::trace_show(file, &trace, accesses);
+    if trace.stopped() {
+        return Err(JobError::Interrupted.into());
+    }
     let ran = ctx.done(&shown(&outcome), &outcome);
     of_all(ran, file, &trace)
 }
@@ -26,7 +29,7 @@ fn of_all(ran: Ran, file: &Path, trace: &Trace) -> Ran {
 
 /// A trace that was not cut short; one that was full is run as far as it goes.
 fn complete(ctx: &Ctx<'_>, file: &Path) -> Result<Trace, JobError> {
-    let trace = job::read_trace(file, &ctx.reading())?;
+    let trace = job::read_trace(file, ctx.caught())?;
     match job::cut(file, &trace) {
         Some(error) if trace.cut.is_some() => Err(error),
         _ => Ok(trace),
@@ -93,7 +96,8 @@ pub(super) fn diff(ctx: &mut Ctx<'_>, file: &Path) -> Ran {
         page.line(FULL);
     }
     let ran = ctx.done(&page, &outcome);
-    if found.count == 0 {
+    // What a full trace lacks of the flash is blank on the simulated card, which may not boot from it.
+    if found.count == 0 || outcome.full {
         return of_all(ran, file, &trace);
     }
     let message =

@@ -9,7 +9,7 @@ use crate::card::{BarAccess, Reg};
 use crate::flash::gateway::CommandBits;
 
 /// Microseconds of the longest read that is taken together: a slow one shows each of its accesses.
-const LONGEST: u64 = 500;
+pub(super) const LONGEST: u64 = 500;
 /// Accesses of the longest one: its polls are back to back.
 pub(super) const MOST: usize = 256;
 /// The register that flushes writes (docs/hardware.md#write-flush).
@@ -151,7 +151,7 @@ impl TraceBlock {
             block.access(n).map(|a| TraceAccess { time: access.time, ..a }) == Some(*access)
         };
         let starts = CommandBits::from_bits_truncate(command).contains(CommandBits::BUSY);
-        let fits = u64::from(block.duration) <= LONGEST && starts;
+        let fits = u64::from(block.duration) <= LONGEST && accesses.len() <= MOST && starts;
         (fits && accesses.iter().enumerate().all(same)).then_some(block)
     }
 }

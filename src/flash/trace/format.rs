@@ -21,6 +21,8 @@ pub(super) const MOST_ACCESSES: u64 = 256 << 20;
 pub(super) const LARGEST_TEXT: u64 = 512 << 20;
 /// Bytes of its file.
 pub const LARGEST_FILE: u64 = 64 << 20;
+/// Microseconds of the longest recording: a year.
+pub(super) const LONGEST_TIME: u64 = 366 * 24 * 3600 * 1_000_000;
 /// What [`TraceMark::Full`] means.
 pub const FULL: &str = "the trace ends here: it was full";
 /// First field of every trace.
@@ -344,14 +346,21 @@ impl LineState {
             },
         };
         (self.time, self.next) = (block.end(), at.wrapping_add(BLOCK));
-        Some(block).filter(|block| block.count() <= blocks::MOST)
+        let short = u64::from(duration) <= blocks::LONGEST && block.end() <= LONGEST_TIME;
+        Some(block).filter(|block| short && block.count() <= blocks::MOST)
+    }
+
+    /// So much time passes; `None` beyond the longest recording.
+    fn pass(&mut self, time: u64) -> Option<()> {
+        self.time = self.time.checked_add(time).filter(|time| *time <= LONGEST_TIME)?;
+        Some(())
     }
 
     /// `None` for a line of another form.
     pub(super) fn parse(&mut self, line: &str) -> Option<TraceRecord> {
         if !line.starts_with('[') {
             let line: MarkLine = serde_json::from_str(line).ok()?;
-            self.time = self.time.saturating_add(line.t);
+            self.pass(line.t)?;
             return Some(TraceRecord::Mark { time: self.time, mark: line.mark });
         }
         if line.starts_with("[\"") {
@@ -362,7 +371,7 @@ impl LineState {
         let at = hex(at)?;
         let transport = transport_of(transport)?;
         let value = self.parse_value(value)?;
-        self.time = self.time.saturating_add(t);
+        self.pass(t)?;
         Some(TraceRecord::Access(TraceAccess { time: self.time, transport, op, at, value }))
     }
 }
@@ -478,6 +487,8 @@ mod tests {
             r#"["m",1,12,null,"4003241d",true,5,"1,2,3,failed",null]"#,
             r#"["m",1,12,null,"4003241d",true,5,"1,2,3,#1",null]"#,
             r#"["m",1,70000,null,"4003241d",true,5,"1,2,3,4",null]"#,
+            r#"["m",1,501,null,"4003241d",true,5,"1,2,3,4",null]"#,
+            r#"["m",18446744073709551615,12,null,"4003241d",true,5,"1,2,3,4",null]"#,
             r#"["m",1,12,null,"4003241d",true,300,"1,2,3,4",null]"#,
             r#"["m",1,12,null,"4003241d",true,70000,"1,2,3,4",null]"#,
             r#"["x",1,12,null,"4003241d",true,5,"1,2,3,4",null]"#,
@@ -495,6 +506,8 @@ mod tests {
             "[1,\"m\",\"r\",\"f0410\"]",
             "[-1,\"m\",\"r\",\"f0410\",\"0\"]",
             "[1,\"x\",\"r\",\"f0410\",\"0\"]",
+            "[18446744073709551615,\"m\",\"r\",\"f0410\",\"0\"]",
+            "{\"t\":18446744073709551615,\"mark\":\"close\"}",
             "[1,\"m\",\"x\",\"f0410\",\"0\"]",
             "[1,\"m\",\"r\",\"#1\",\"0\"]",
             "[1,\"m\",\"r\",\"f0410\",\"123456789\"]",

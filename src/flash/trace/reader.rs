@@ -8,6 +8,8 @@ use super::format::{
 use ruzstd::decoding::StreamingDecoder;
 use std::io::Read;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Longest line; those of the recorder have a few KiB.
 const LONGEST_LINE: usize = 64 << 10;
@@ -24,6 +26,8 @@ pub struct Trace {
     pub records: Rc<Vec<TraceRecord>>,
     /// Why what follows the last record is not there; `None` for a complete trace.
     pub cut: Option<String>,
+    /// Raised when the user asks to stop: no access follows then.
+    stop: Arc<AtomicBool>,
 }
 
 /// Nothing can be read of the file.
@@ -43,6 +47,14 @@ impl Trace {
     /// # Errors
     /// [`TraceError`] when its first line cannot be read.
     pub fn read(file: &[u8]) -> Result<Self, TraceError> {
+        Self::read_until(file, Arc::default())
+    }
+
+    /// Reads a file as [`Trace::read`] does, until the flag is raised; it ends later walks over the trace, too.
+    ///
+    /// # Errors
+    /// As [`Trace::read`].
+    pub fn read_until(file: &[u8], stop: Arc<AtomicBool>) -> Result<Self, TraceError> {
         let mut lines = Lines { rest: file, decoder: None, text: Vec::new(), used: 0, total: 0 };
         let first = match lines.next_line() {
             Ok(Some(first)) => first,
@@ -60,8 +72,8 @@ impl Trace {
             None => return Err(TraceError::NotATrace("its first line is no header of a trace")),
         };
         let mut records = Vec::new();
-        let cut = read_records(&mut records, &mut lines).err();
-        Ok(Self { header, records: Rc::new(records), cut })
+        let cut = read_records(&mut records, &mut lines, &stop).err();
+        Ok(Self { header, records: Rc::new(records), cut, stop })
     }
 
     /// Exit code of the command; `None` when the recording was cut short.
@@ -90,15 +102,33 @@ impl Trace {
     }
 
     pub fn accesses(&self) -> impl Iterator<Item = TraceAccess> {
-        self.records.iter().flat_map(TraceRecord::accesses)
+        let all = self.records.iter().flat_map(TraceRecord::accesses);
+        all.take_while(|_| !self.stopped())
+    }
+
+    /// The user has asked to stop.
+    pub fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// The flag that stops it.
+    pub fn stop(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stop)
     }
 }
 
 /// Reads lines up to the last one.
-fn read_records(records: &mut Vec<TraceRecord>, lines: &mut Lines<'_>) -> Result<(), String> {
+fn read_records(
+    records: &mut Vec<TraceRecord>,
+    lines: &mut Lines<'_>,
+    stop: &AtomicBool,
+) -> Result<(), String> {
     let mut state = LineState::default();
     let mut accesses = 0;
     loop {
+        if stop.load(Ordering::Relaxed) {
+            return Err("reading it was stopped".into());
+        }
         let line = lines.next_line()?.ok_or("it has no last line: the recording was cut short")?;
         let record =
             state.parse(&line).ok_or_else(|| format!("line {} is no record", records.len() + 2))?;

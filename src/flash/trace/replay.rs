@@ -6,7 +6,7 @@
 
 use super::access::{TraceAccess, TraceOp, TraceValue};
 use super::contents::{DataWord, GatewayView};
-use super::format::{TraceMark, TraceRecord};
+use super::format::{LONGEST_TIME, TraceMark, TraceRecord};
 use super::reader::Trace;
 use crate::card::{BarAccess, Clock, CrError, CrOffset, CrSpace, Reg};
 use schemars::JsonSchema;
@@ -14,10 +14,14 @@ use serde::Serialize;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Polls of one register beyond those of the recording: a wait that never ends ends there.
 const MOST_EXTRA_POLLS: u64 = 100_000;
+/// Microseconds that an access behind the end of a replay takes, so that a wait for it ends soon.
+const FAILING: u64 = 100_000;
 
 /// A word that stands for the one with this number: never blank, and never what a failed read returns.
 pub fn stand_in(number: u32) -> u32 {
@@ -76,6 +80,7 @@ struct Player {
     skipped: u64,
     extra: u64,
     divergence: Option<Divergence>,
+    stop: Arc<AtomicBool>,
 }
 
 /// The accesses of a trace that are not replayed yet.
@@ -142,6 +147,7 @@ impl ReplayedCard {
             skipped: 0,
             extra: 0,
             divergence: None,
+            stop: trace.stop(),
         };
         let mut opened = false;
         for (time, mark) in trace.marks() {
@@ -150,7 +156,7 @@ impl ReplayedCard {
                     opened = true;
                     player.posted = *posted;
                     player.transport = *transport;
-                    player.since_reset = Duration::from_micros(*since_reset);
+                    player.since_reset = Duration::from_micros((*since_reset).min(LONGEST_TIME));
                     player.time = time;
                 }
                 TraceMark::Flash { words } => {
@@ -185,7 +191,8 @@ impl ReplayedCard {
     /// The first recorded access that the program did not make; polls at the end do not count.
     pub fn left_over(&self) -> Option<Divergence> {
         let player = self.0.borrow();
-        let left = player.ahead.clone().find(|access| {
+        let going = |_: &TraceAccess| !player.stop.load(Ordering::Relaxed);
+        let left = player.ahead.clone().take_while(going).find(|access| {
             player.last.is_none_or(|(op, at, _)| (access.op, access.at) != (op, at))
         })?;
         Some(Divergence {
@@ -204,6 +211,9 @@ impl ReplayedCard {
         let mut words = HashMap::new();
         let all = Ahead { record: 0, done: 0, ..player.ahead.clone() };
         for access in all.records.iter().flat_map(TraceRecord::accesses) {
+            if player.stop.load(Ordering::Relaxed) {
+                break;
+            }
             let Some(reg) = Reg::at(CrOffset(access.at)) else { continue };
             match (access.op, access.value) {
                 (TraceOp::Write, TraceValue::Clear(word)) => gateway.write(reg, word),
@@ -266,6 +276,15 @@ impl TraceAccess {
 }
 
 impl Player {
+    /// Behind the first divergence, and once the user has asked to stop, every access fails.
+    fn goes_on(&mut self, at: u32) -> Result<(), CrError> {
+        if self.divergence.is_none() && !self.stop.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.time = self.time.saturating_add(FAILING);
+        Err(error(at, "the replay has ended"))
+    }
+
     fn diverge(&mut self, op: TraceOp, at: u32, value: Option<TraceValue>) -> CrError {
         let recorded = self.ahead.first();
         self.divergence.get_or_insert_with(|| Divergence {
@@ -312,9 +331,7 @@ impl Player {
     }
 
     fn ask(&mut self, op: TraceOp, at: u32) -> Result<u32, CrError> {
-        if self.divergence.is_some() {
-            return Err(error(at, "the replay has ended"));
-        }
+        self.goes_on(at)?;
         let Some(access) = self.seek(op, at) else {
             if self.polls(op, at)
                 && self.extra < MOST_EXTRA_POLLS
@@ -348,9 +365,7 @@ impl Player {
     }
 
     fn write(&mut self, at: u32, value: u32) -> Result<(), CrError> {
-        if self.divergence.is_some() {
-            return Err(error(at, "the replay has ended"));
-        }
+        self.goes_on(at)?;
         let op = TraceOp::Write;
         let same = |access: &TraceAccess| match access.value {
             // What is written to data registers comes from words that are made up.
@@ -391,6 +406,9 @@ impl CrSpace for ReplayedCard {
 
     fn read_by(&mut self, by: BarAccess, at: CrOffset) -> Option<Result<u32, CrError>> {
         let mut player = self.0.borrow_mut();
+        if let Err(error) = player.goes_on(at.0) {
+            return Some(Err(error));
+        }
         match player.ahead.first().filter(|next| next.transport == Some(by)) {
             Some(next)
                 if (next.op, next.at, next.value) == (TraceOp::Read, at.0, TraceValue::Absent) =>
@@ -413,6 +431,9 @@ impl CrSpace for ReplayedCard {
 
     fn reset_function(&mut self) -> Option<Result<(), CrError>> {
         let mut player = self.0.borrow_mut();
+        if let Err(error) = player.goes_on(0) {
+            return Some(Err(error));
+        }
         match player.ahead.first() {
             Some(next) if (next.op, next.value) == (TraceOp::Reset, TraceValue::Absent) => {
                 player.pass(next);

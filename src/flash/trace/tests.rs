@@ -1,10 +1,13 @@
 use super::*;
-use crate::card::{Clock, CrError, CrOffset, CrSpace, Reg, WallClock};
+use crate::card::{Clock, CrError, CrOffset, CrSpace, Patience, Reg, WallClock, wait_until};
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// Registers that count up.
 struct Counting(u32);
@@ -158,4 +161,36 @@ fn a_disk_that_is_full_ends_the_trace_and_not_the_job() {
         space.read(Reg::DeviceId.offset()).unwrap();
     }
     assert_eq!(recorder.finish(0).unwrap_err().kind(), io::ErrorKind::StorageFull);
+}
+
+#[test]
+fn a_wait_behind_a_divergence_ends_even_if_it_takes_no_error_and_no_pause() {
+    let card = ReplayedCard::new(&Trace::read(&complete(3)).unwrap());
+    let (mut space, clock) = (card.space(), card.clock());
+    let patience = Patience::back_to_back(Duration::from_secs(40));
+    let mut polls = 0;
+    let found = wait_until(&*clock, patience, || {
+        polls += 1;
+        space.read(Reg::DeviceId.offset()).ok()
+    });
+    assert_eq!(found, None);
+    assert!(polls < 1000, "{polls}");
+    assert!(space.write(Reg::SoftwareReset.offset(), 0).is_err());
+    assert!(matches!(space.reset_function(), Some(Err(_))));
+    assert_eq!(card.progress().replayed, 0);
+}
+
+#[test]
+fn a_stop_ends_the_reading_of_a_trace_each_walk_and_each_access_of_a_replay() {
+    let file = complete(3);
+    let stop: Arc<AtomicBool> = Arc::default();
+    let trace = Trace::read_until(&file, Arc::clone(&stop)).unwrap();
+    let card = ReplayedCard::new(&trace);
+    let mut space = card.space();
+    space.read(Reg::GatewayData(0).offset()).unwrap();
+    stop.store(true, Ordering::Relaxed);
+    assert!(space.read(Reg::GatewayData(0).offset()).is_err());
+    assert_eq!(card.progress().replayed, 1);
+    assert_eq!((card.left_over(), trace.accesses().count()), (None, 0));
+    assert!(Trace::read_until(&file, stop).unwrap().cut.is_some());
 }

@@ -2,7 +2,6 @@
 
 use super::structure::structure;
 use crate::escape;
-use crate::flash::Events;
 use crate::flash::trace::{
     LARGEST_FILE, TRACE_FORMAT, Trace, TraceError, TraceHeader, TraceMark, TraceRecorder,
 };
@@ -14,6 +13,8 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A trace in the making.
 #[derive(Debug)]
@@ -129,8 +130,8 @@ impl NamedTrace {
 }
 
 /// Reads a trace.
-pub fn read_trace(path: &Path, events: &dyn Events) -> Result<Trace, JobError> {
-    let bytes = read_input(path, LARGEST_FILE, &|| events.stop_requested());
+pub fn read_trace(path: &Path, stop: Arc<AtomicBool>) -> Result<Trace, JobError> {
+    let bytes = read_input(path, LARGEST_FILE, &|| stop.load(Ordering::Relaxed));
     let bytes = bytes.map_err(|error| match error {
         InputError::NotAFile(what) => JobError::NotAFile { path: path.to_owned(), what },
         InputError::TooLarge(len) => {
@@ -140,10 +141,11 @@ pub fn read_trace(path: &Path, events: &dyn Events) -> Result<Trace, JobError> {
         InputError::Io(source) => JobError::ReadFile { path: path.to_owned(), source },
     })?;
     let path = path.to_owned();
-    Trace::read(&bytes).map_err(|source| match source {
+    let trace = Trace::read_until(&bytes, stop).map_err(|source| match source {
         TraceError::CutShort(why) => JobError::TraceCut { path, accesses: 0, why: why.to_owned() },
         source => JobError::Trace { path, source },
-    })
+    })?;
+    if trace.stopped() { Err(JobError::Interrupted) } else { Ok(trace) }
 }
 
 /// The error of a trace that is cut short or was full.

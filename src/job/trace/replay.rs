@@ -116,6 +116,9 @@ pub fn trace_replay(
     let command = ReplayedCommand::of(path, trace)?;
     let replayed = ReplayedCard::new(trace);
     let ran = replay(&replayed, trace, |device| command.run(device, events));
+    if trace.stopped() {
+        return Err(JobError::Interrupted);
+    }
     let mut progress = replayed.progress();
     if progress.divergence.is_none() {
         progress.divergence = replayed.left_over();
@@ -233,13 +236,17 @@ pub fn trace_diff(
     });
     let recorded = recording.finish(host, None, 0)?;
     let bytes = recorded.map(|finished| finished.bytes).unwrap_or_default();
-    let simulated =
-        Trace::read(&bytes).map_err(|source| JobError::Trace { path: path.to_owned(), source })?;
+    let simulated = Trace::read_until(&bytes, trace.stop())
+        .map_err(|source| JobError::Trace { path: path.to_owned(), source })?;
+    let comparison = compare(trace, &simulated);
+    if trace.stopped() {
+        return Err(JobError::Interrupted);
+    }
     Ok(TraceDiffOutcome {
         file: path.to_owned(),
         header: trace.header.clone(),
         simulated: spec,
-        comparison: compare(trace, &simulated),
+        comparison,
         full: trace.is_full(),
         failure: ran.err().map(|error| error_chain(&error)),
     })
