@@ -37,10 +37,9 @@ pub(super) fn open_node(path: &Path) -> io::Result<File> {
 impl VfioSession {
     /// `VFIO_DEVICE_RESET`: the reset that opening the device does (drivers/vfio/pci/vfio_pci_core.c). Whether
     /// it arrives shows on the card. `None` for a device that is closed.
-    pub(super) fn reset(&self) -> Option<()> {
+    pub(super) fn reset(&self) -> Option<io::Result<()>> {
         let (device, _) = self.open.as_ref()?;
-        device.reset();
-        Some(())
+        reset_of(sys::device_reset(device))
     }
 
     /// Closes device, container and group; mapping and duplicates of the device file are closed
@@ -53,6 +52,15 @@ impl VfioSession {
         };
         let free = || open_node(&node).map(drop);
         until_free(&node, free, &WallClock::default(), GROUP_FREE)
+    }
+}
+
+/// The answer of `VFIO_DEVICE_RESET`. `None` where there is no reset: EINVAL when the function had none at the
+/// open, ENOTTY when it has none now (drivers/vfio/pci/vfio_pci_core.c, drivers/pci/pci.c).
+pub(super) fn reset_of(answer: io::Result<()>) -> Option<io::Result<()>> {
+    match answer {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOTTY)) => None,
+        answer => Some(answer),
     }
 }
 

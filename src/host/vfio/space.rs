@@ -336,7 +336,11 @@ impl CrSpace for Space {
 
     fn reset_function(&mut self) -> Option<Result<(), CrError>> {
         let mut open = self.0.borrow_mut();
-        Some(Ok(open.as_mut()?.session.as_ref()?.reset()?))
+        let reset = open.as_mut()?.session.as_ref()?.reset()?;
+        Some(reset.map_err(|error| {
+            let source = io::Error::new(error.kind(), format!("VFIO_DEVICE_RESET: {error}"));
+            CrError::Io { at: Reg::SoftwareReset.offset().0, source }
+        }))
     }
 
     fn since_reset(&self) -> Duration {

@@ -23,11 +23,12 @@ use vfio_ioctls::{VfioDevice, VfioOps};
 mod raw {
     use super::{vfio_group_status, vfio_region_info};
     use nix::libc::{self, c_int};
-    use nix::{ioctl_readwrite_bad, ioctl_write_ptr_bad, request_code_none};
+    use nix::{ioctl_none_bad, ioctl_readwrite_bad, ioctl_write_ptr_bad, request_code_none};
 
     ioctl_readwrite_bad!(group_get_status, request_code_none!(b';', 103), vfio_group_status);
     ioctl_write_ptr_bad!(group_set_container, request_code_none!(b';', 104), c_int);
     ioctl_readwrite_bad!(device_get_region_info, request_code_none!(b';', 108), vfio_region_info);
+    ioctl_none_bad!(device_reset, request_code_none!(b';', 111));
     ioctl_readwrite_bad!(ethtool, libc::SIOCETHTOOL, libc::ifreq);
 }
 
@@ -91,6 +92,13 @@ pub(super) fn region_info(device: &File, index: u32) -> io::Result<Region> {
     // SAFETY: the kernel writes at most `argsz` bytes into a struct that outlives the call.
     unsafe { raw::device_get_region_info(device.as_raw_fd(), &raw mut info) }?;
     Ok(Region { flags: info.flags, size: info.size, offset: info.offset })
+}
+
+/// `VFIO_DEVICE_RESET`.
+pub(super) fn device_reset(device: &impl AsRawFd) -> io::Result<()> {
+    // SAFETY: the ioctl has no argument, and the device keeps its file open for as long as it is borrowed.
+    unsafe { raw::device_reset(device.as_raw_fd()) }?;
+    Ok(())
 }
 
 /// A second descriptor of the device file, closed on exec.

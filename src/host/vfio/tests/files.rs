@@ -1,7 +1,8 @@
 //! Mapping and `pread` on a memory file laid out like a VFIO device; SIGBUS for real.
 
 use super::super::regions::Regions;
-use super::super::sys::Region;
+use super::super::session::reset_of;
+use super::super::sys::{self, Region};
 use super::*;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::fs::File;
@@ -163,4 +164,17 @@ fn a_bus_error_outside_of_bar0_still_ends_the_process() {
         .output()
         .unwrap();
     assert_eq!(child.status.signal(), Some(libc::SIGBUS), "{child:?}");
+}
+
+#[test]
+fn a_device_without_a_reset_and_a_reset_that_failed_are_two_findings() {
+    let answer = sys::device_reset(&File::open("/dev/null").unwrap());
+    assert_eq!(answer.as_ref().unwrap_err().raw_os_error(), Some(libc::ENOTTY));
+    assert!(reset_of(answer).is_none());
+    let errno = |errno| reset_of(Err(io::Error::from_raw_os_error(errno)));
+    assert!(errno(libc::EINVAL).is_none());
+    for other in [libc::EAGAIN, libc::EIO, libc::ENODEV] {
+        assert_eq!(errno(other).unwrap().unwrap_err().raw_os_error(), Some(other));
+    }
+    assert!(reset_of(Ok(())).unwrap().is_ok());
 }
