@@ -39,7 +39,10 @@ fn burn(bench: &Bench, card: &SimCard, start: StartRequest) -> Result<WriteOutco
         write_reporting(&mut kept(bench, card), &request, how, &mut |_| true, &mut (), &mut known);
     // A result reports what took place, also of a job that failed.
     let kind = |start: Option<StartKind>| start.unwrap_or(StartKind::None);
-    let known = known.unwrap();
+    // A card that is refused before it is read has no result.
+    let Some(known) = known else {
+        return ended;
+    };
     if !known.plan.refused && known.stopped.is_none() {
         let planned = kind(known.plan.start.map(|start| start.kind));
         assert_eq!(planned, kind(known.first_start.as_ref().map(|start| start.kind)), "{ended:?}");
