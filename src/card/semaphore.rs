@@ -2,7 +2,9 @@
 
 use super::device::is_doubtful;
 use super::session::MOST_UNANSWERED;
-use super::{Card, CardError, Patience, Reg, ResetSeen, Semaphore, wait_for};
+use super::{
+    Card, CardError, FirmwareSeen, FirmwareState, Patience, Reg, ResetSeen, Semaphore, wait_for,
+};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::time::Duration;
@@ -353,13 +355,18 @@ impl FlashHold<'_> {
     /// As [`FlashHold::software_reset`] and [`Card::watch_firmware`].
     pub fn reset_and_watch(&mut self, time: Duration) -> Result<ResetSeen, CardError> {
         let arrived = self.software_reset()?;
-        let firmware = match self.card.watch_firmware(time) {
-            // Another program resets it.
-            Err(CardError::Gone { .. }) => {
+        let first = self.card.watch_firmware(time);
+        let runs = |seen: &FirmwareSeen| {
+            seen.state == FirmwareState::Runs && seen.version.is_some() && seen.lives
+        };
+        let firmware = match first {
+            Ok(seen) if runs(&seen) => seen,
+            // It may show its version late, or another program resets it.
+            Ok(_) | Err(CardError::Gone { .. }) => {
                 self.card.wait_until_ready()?;
                 self.card.watch_firmware(time)?
             }
-            seen => seen?,
+            Err(error) => return Err(error),
         };
         Ok(ResetSeen { arrived, firmware })
     }

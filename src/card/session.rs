@@ -34,6 +34,13 @@ pub const WATCHED: Duration = Duration::from_secs(2);
 /// Time between two looks at firmware that is watched.
 const LIFE_STEP: Duration = Duration::from_millis(100);
 
+/// Looks in a row at which nothing moves, before firmware has stopped.
+const MOST_STILL: u32 = 3;
+
+/// Readings of 0x41270 without a pause; between the others there is [`STILL_STEP`].
+const BACK_TO_BACK: u32 = 3;
+const STILL_STEP: Duration = Duration::from_millis(1);
+
 /// Above this at 0x41270 the chip runs without firmware (mstflint mflash.c,
 /// `cntx_flash_init_direct_access`).
 pub(super) const NO_FIRMWARE_ABOVE: u32 = 0xFFF0_0000;
@@ -235,7 +242,11 @@ impl Card {
     /// (docs/hardware.md#recovery-mode), or cannot be read.
     pub fn shows_life(&mut self) -> Result<bool, CardError> {
         let mut before = None;
-        for _ in 0..MOST_READINGS {
+        for n in 0..MOST_READINGS {
+            if n > BACK_TO_BACK {
+                // How fast it changes is not documented.
+                self.clock.sleep(STILL_STEP);
+            }
             match self.recovery_test() {
                 Ok(value) if before.is_none_or(|b| b == value) => before = Some(value),
                 Ok(_) | Err(CardError::BadAccess { .. }) => return Ok(true),
@@ -399,25 +410,33 @@ impl Card {
         Ok(None)
     }
 
-    /// What runs. It is watched for `time`: firmware may start and stop again.
+    /// What runs. It is watched for `time`: firmware may start and stop again. The watch ends early when the
+    /// version changes, and when nothing moves at several looks in a row; one look decides nothing.
     ///
     /// # Errors
     /// [`CardError::Gone`] when it has fallen silent.
     pub fn watch_firmware(&mut self, time: Duration) -> Result<FirmwareSeen, CardError> {
-        let state = self.firmware;
-        let (version, lives) = (self.running_version()?, self.shows_life()?);
-        let mut seen = FirmwareSeen { state, version, lives, moved: lives };
+        let (state, version) = (self.firmware, self.running_version()?);
+        let mut seen = FirmwareSeen { state, version, lives: true, moved: false };
         let clock = self.clock();
-        wait_for(&*clock, Patience::every(time, LIFE_STEP), || {
-            if self.running_version()? != seen.version {
+        let end = clock.now() + time;
+        let mut still = 0;
+        loop {
+            if self.shows_life()? {
+                (still, seen.moved) = (0, true);
+            } else {
+                still += 1;
+                seen.lives = still < MOST_STILL;
+            }
+            if self.running_version()? != version {
                 seen.version = None;
             }
-            let lives = self.shows_life()?;
-            seen.lives &= lives;
-            seen.moved |= lives;
-            Ok::<Option<()>, CardError>((seen.version.is_none() || !seen.lives).then_some(()))
-        })?;
-        Ok(seen)
+            let over = clock.now() >= end && still == 0;
+            if over || !seen.lives || seen.version != version {
+                return Ok(seen);
+            }
+            clock.sleep(LIFE_STEP);
+        }
     }
 
     /// The boot address register: image start << 8.
