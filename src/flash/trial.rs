@@ -144,7 +144,8 @@ impl PlanRun<'_> {
             tracing::warn!(%error, "the flash is not locked before the way back");
         }
         let address = self.session.gateway.card.set_boot_address(trial.back_address);
-        if !address.as_ref().is_ok_and(|found| *found == trial.back_address) {
+        let set_back = address.as_ref().is_ok_and(|found| *found == trial.back_address);
+        if !set_back {
             tracing::warn!(?address, "the boot address register was not set back");
         }
         let mut now = None;
@@ -154,7 +155,11 @@ impl PlanRun<'_> {
             now = Some(seen);
         }
         let arrived = now.as_ref().is_some_and(|seen| seen.as_ref().is_ok_and(|s| s.arrived));
-        let mut address_counts = arrived.then_some(old_runs);
+        // That the register counts for nothing shows where the reset back started what the trial did.
+        let same = matches!((&tried, &now), (Ok(tried), Some(Ok(now)))
+            if (tried.firmware.state, tried.firmware.version) == (now.firmware.state, now.firmware.version));
+        let shown = arrived && (old_runs || set_back && same);
+        let mut address_counts = shown.then_some(old_runs);
         if !old_runs && !trial.old_ran {
             let invalidated = Invalidated::BothStay;
             let (address_counts, register_still) = (None, false);
