@@ -176,5 +176,7 @@ fn query_and_activate_agree_on_an_image_with_a_wrong_full_crc_that_does_not_run(
     assert!(!query.images[0].boots && !query.reset_pending);
     assert!(query.images[0].unsure.is_some());
     let error = activate(&mut device, &mut ()).unwrap_err();
-    assert!(error.to_string().contains("`identity set` and `burn` write"), "{error}");
+    assert!(error.to_string().contains("whether it boots is not known"), "{error}");
+    let hint = error.hint(&HintContext::default()).unwrap();
+    assert!(hint.contains("identity set") && hint.contains("burn IMAGE"), "{hint}");
 }

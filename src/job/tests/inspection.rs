@@ -19,9 +19,16 @@ fn query_names_the_image_that_boots() {
     assert!(query.images[0].boots && !query.images[1].boots);
     assert_eq!(query.images[1].half, Some(Half::Odd));
     assert!(query.stale.is_empty());
-    assert_eq!(query.images[0].valid, None, "not claimed without a check");
+    assert_eq!(query.images[0].valid, Some(true), "which of two boots depends on their CRCs");
     untouched(&card.counters());
     clean(&card);
+}
+
+#[test]
+fn query_of_one_image_claims_nothing_of_its_sections() {
+    let card = card_of(pro_spec(), &[(&own(&pro("2.36.5150")), Half::Even)]);
+    let query = query_card(&mut opened(&card)).unwrap();
+    assert_eq!((query.active, query.images[0].valid), (Some(0), None));
 }
 
 #[test]

@@ -135,7 +135,7 @@ fn pulled_everywhere(original: &SimCard, recipe: &crate::image::Recipe, failsafe
         assert_eq!(runs(), Some(recipe.version), "{what}");
     }
     println!("{total} accesses, {ends:?}");
-    assert!(ends.len() > 2, "{ends:?}");
+    assert!(ends.len() > 1, "{ends:?}");
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn real_shape(block_at_end: bool) -> MadeImage {
     rom[..0x60].fill(0);
     rom[..3].copy_from_slice(&[0x55, 0xAA, 0x80]);
     rom[0x18] = 0x1C;
-    rom[0x1C..0x20].copy_from_slice(b"PCIR");
+    rom[0x1C..0x24].copy_from_slice(b"PCIR\xB3\x15\x03\x10");
     rom[0x2C] = 0x80;
     rom[0x31] = 0x80;
     let at = if block_at_end { rom.len() - 20 } else { 0x9000 };
