@@ -137,6 +137,10 @@ fn stopped_where(stopped: &Stopped) -> String {
         (false, _) => "nothing was changed",
         (true, Boots::OldImage) => "the card still boots the old image",
         (true, Boots::NewImage) => "the card boots the new image",
+        (true, Boots::EitherImage) if stopped.seen.is_some() => {
+            "the new firmware was seen running, both images are complete, and the card boots one of them"
+        }
+        (true, Boots::EitherImage) => "both images are complete, and the card boots one of them",
         (true, Boots::Nothing) => "the card holds no image that is sure to boot",
         (true, Boots::Unknown) => "what the card would boot cannot be read",
     };

@@ -1,7 +1,7 @@
 //! What can go wrong at the flash, and what is left when it did.
 
 use super::Phase;
-use crate::card::CardError;
+use crate::card::{CardError, ResetSeen};
 use crate::image::FlashAddr;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -94,6 +94,8 @@ pub enum Boots {
     OldImage,
     /// The new one.
     NewImage,
+    /// One of the two: both are complete. Boot address register and boot ROM decide which.
+    EitherImage,
     /// Nothing that is relied on to boot (docs/fs2.md#what-boots).
     Nothing,
     /// The flash could not be read to find out.
@@ -103,7 +105,7 @@ pub enum Boots {
 impl Boots {
     /// An image boots, the old or the new one.
     pub fn is_image(self) -> bool {
-        matches!(self, Self::OldImage | Self::NewImage)
+        matches!(self, Self::OldImage | Self::NewImage | Self::EitherImage)
     }
 }
 
@@ -119,6 +121,8 @@ pub struct Stopped {
     pub boots: Boots,
     /// True when an erase or program had begun; false = the flash is untouched.
     pub touched: bool,
+    /// What a trial has shown, where that was the new firmware.
+    pub seen: Option<ResetSeen>,
     #[source]
     pub source: FlashError,
 }

@@ -307,13 +307,17 @@ impl<'c> FlashSession<'c> {
     }
 
     /// Waits for whatever still runs: until then the transport must stay open and the chip unreset. Semaphores
-    /// that were lost are taken again first: they may still be taken for us, and are freed in the end.
+    /// that were lost are taken again first: they may still be taken for us, and are freed in the end. After a
+    /// reset of our own, which clears them, a semaphore that is taken is never ours.
     ///
     /// # Errors
     /// [`FlashError`]; what the flash holds cannot be read then.
     pub(super) fn settle(&mut self, events: &mut dyn Events) -> Result<(), FlashError> {
         if !self.gateway.card.is_held() {
-            self.gateway.regain()?;
+            match self.gateway.card.is_lost() {
+                true => self.gateway.regain()?,
+                false => self.gateway.take_after_reset()?,
+            }
             self.working = true;
         }
         // Whatever comes of it, there is no second wait.

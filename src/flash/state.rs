@@ -324,6 +324,11 @@ impl<'c> Verified<'c> {
 }
 
 impl<'c> Committed<'c> {
+    /// The boot address register shows what was written to it, where anything was.
+    pub fn is_addressed(&self) -> bool {
+        self.0.addressed
+    }
+
     /// Leaves the trial out: no reset, nothing is seen of the new firmware.
     pub fn untried(self) -> Confirmed<'c> {
         Confirmed(self.0, self.1)
@@ -341,13 +346,22 @@ impl<'c> Committed<'c> {
         events.emit(Event::Started { phase, total: 0 });
         let seen = match self.0.start_new(&trial) {
             Ok(seen) => seen,
-            Err(error) => return Err(self.0.stopped(phase, None, error, events)),
+            Err(error) => {
+                // Whoever resets the card next does not start what was not tried.
+                if let Err(error) = self.0.session.gateway.card.set_boot_address(trial.back_address)
+                {
+                    tracing::warn!(%error, "the boot address register was not set back");
+                }
+                return Err(self.0.stopped(phase, None, error, events));
+            }
         };
         let tried = match seen {
             Ok(seen) if self.0.new_runs(&trial, &seen) => {
                 let again =
                     |run: &mut PlanRun<'c>, events: &mut dyn Events| run.lock_again(&trial, events);
-                Tried::New(Confirmed(self.0.attempt(phase, events, again)?, self.1), seen)
+                let run = self.0.attempt(phase, events, again);
+                let run = run.map_err(|stopped| Stopped { seen: Some(seen), ..stopped })?;
+                Tried::New(Confirmed(run, self.1), seen)
             }
             seen => Tried::Other(Refused(self.0, trial, seen)),
         };

@@ -63,6 +63,8 @@ pub(super) struct PlanRun<'c> {
     /// Digest of everything that shall read back, taken before anything changes.
     promised: [u8; 32],
     pub(super) before: BeforeTrial,
+    /// The boot address register shows what was written to it, where anything was.
+    pub(super) addressed: bool,
 }
 
 /// Where a step failed, and why.
@@ -75,7 +77,8 @@ impl<'c> PlanRun<'c> {
         probe: &'c dyn BootProbe,
     ) -> Self {
         session.gateway.changed = false;
-        Self { session, plan, probe, promised: [0; 32], before: BeforeTrial::default() }
+        let before = BeforeTrial::default();
+        Self { session, plan, probe, promised: [0; 32], before, addressed: true }
     }
 
     /// Runs one phase; where it fails, finds out what is left.
@@ -118,7 +121,7 @@ impl<'c> PlanRun<'c> {
             Err(_) => Boots::Unknown,
         };
         tracing::error!(?phase, ?at, ?boots, error = %source, "stopped");
-        Stopped { phase, at, boots, touched: self.touched(), source }
+        Stopped { phase, at, boots, touched: self.touched(), seen: None, source }
     }
 
     fn bytes_of(&self, phase: Phase) -> u64 {
@@ -394,11 +397,12 @@ impl<'c> PlanRun<'c> {
     }
 
     /// Only a software reset reads this register (mstflint mflash/mflash.c, `mf_update_boot_addr`), so
-    /// a refusal of it is reported, not fatal: a power cycle starts the new image all the same.
+    /// a refusal of it is reported, not fatal: a power cycle starts the new image all the same. No trial follows.
     fn set_boot_address(&mut self, wanted: u32, events: &mut dyn Events) -> Result<(), StepError> {
         let card = &mut self.session.gateway.card;
         let found = card.set_boot_address(wanted).map_err(|e| (None, e.into()))?;
-        if found != wanted {
+        self.addressed = found == wanted;
+        if !self.addressed {
             let error = FlashError::BootAddress { found, wanted };
             events.emit(Event::Note {
                 text: format!("{error}: switch the power off and on to load the new firmware"),

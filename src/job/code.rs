@@ -57,7 +57,7 @@ impl Exit {
     /// The exit code of a job that changed the flash and failed.
     pub(super) fn changed(boots: Boots) -> Self {
         match boots {
-            Boots::OldImage | Boots::NewImage => Self::StillBoots,
+            Boots::OldImage | Boots::NewImage | Boots::EitherImage => Self::StillBoots,
             Boots::Nothing => Self::NeedsRecover,
             Boots::Unknown => Self::OutcomeUnknown,
         }

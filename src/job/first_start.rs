@@ -7,11 +7,13 @@ use super::look::{in_words, look, seen_version};
 use super::proofs::{AddressFact, AddressRecord};
 use super::session::CardFacts;
 use super::{Activation, Device, JobError};
-use crate::card::{FirmwareState, ResetSeen, RunningVersion};
-use crate::flash::{Events, FlashError, Invalidated, Trial, WayBack};
+use crate::card::{CardError, FirmwareState, ResetSeen, RunningVersion};
+use crate::flash::{Events, FlashError, Invalidated, Phase, Stopped, Trial, WayBack};
 use crate::host::Mark;
 use crate::image::Version;
-use crate::plan::{CardHome, StartFacts, StartKind, StartReport, StartRequest, TrialImages};
+use crate::plan::{
+    CardHome, StartFacts, StartKind, StartReport, StartRequest, TrialImages, no_trial,
+};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -67,29 +69,55 @@ pub(super) fn start_facts(device: &Device, facts: &CardFacts, request: StartRequ
 pub(super) fn trial_of(images: TrialImages) -> Trial {
     let running =
         |v: Version| RunningVersion { major: v.major, minor: v.minor, subminor: v.subminor };
-    let TrialImages { new, old, old_ran, by_version, back, back_address } = images;
+    let TrialImages { new, old, old_ran, by_version, back, back_address, .. } = images;
     Trial { new: running(new), old: running(old), old_ran, by_version, back, back_address }
 }
 
 /// The trial has shown the new firmware.
 pub(super) fn confirmed(facts: &CardFacts, images: TrialImages, seen: &ResetSeen) -> FirstStart {
-    let TrialImages { new, old, .. } = images;
-    let lives = seen.firmware.lives;
-    let detail = if lives {
+    if seen.firmware.lives {
         facts.forget_still();
-        format!("{new} was seen running before the image of {old} was invalidated")
-    } else {
-        format!(
-            "{new} was loaded before the image of {old} was invalidated; whether it runs this card does not show: \
-             its register at 0x41270 does not change"
-        )
-    };
-    FirstStart {
-        kind: StartKind::Trial,
-        seen: seen_version(seen),
-        new_runs: lives.then_some(true),
-        detail,
     }
+    let text = format!("{}; then the image of {} was invalidated", shown(images, seen), images.old);
+    trial_shows(images, Some(seen), text)
+}
+
+/// What a trial shows that ends with the new firmware.
+fn shown(images: TrialImages, seen: &ResetSeen) -> String {
+    let new = images.new;
+    match (images.new_ran, seen.firmware.lives) {
+        (true, _) => {
+            format!("{new} ran before and after the reset, so whether it was loaded is not known")
+        }
+        (false, true) => format!("{new} was seen running"),
+        (false, false) => format!(
+            "{new} was loaded; whether it runs this card does not show: its register at 0x41270 does not change"
+        ),
+    }
+}
+
+fn trial_shows(images: TrialImages, seen: Option<&ResetSeen>, detail: String) -> FirstStart {
+    let shows = |seen: &&ResetSeen| !images.new_ran && seen.firmware.lives;
+    let new_runs = seen.filter(shows).map(|_| true);
+    FirstStart { kind: StartKind::Trial, seen: seen.and_then(seen_version), new_runs, detail }
+}
+
+/// A job that stopped in its trial, or between the trial and its end.
+pub(super) fn stopped(images: TrialImages, stopped: &Stopped) -> Option<FirstStart> {
+    let text = match &stopped.seen {
+        Some(_) => format!("{}; the job stopped before its end: {}", shown(images), stopped.source),
+        None if stopped.phase == Phase::Trial => {
+            format!("{} was not started: {}", images.new, stopped.source)
+        }
+        None => return None,
+    };
+    Some(trial_shows(images, stopped.seen.as_ref(), text))
+}
+
+/// Instead of the trial that was planned, where the commit has shown that there can be none.
+pub(super) fn not_addressed() -> StartReport {
+    let why = "the boot address register does not show what was written to it";
+    StartReport { kind: StartKind::Look, detail: no_trial(why) }
 }
 
 /// The trial has not shown the new firmware. What is true of card and record, and the error.
@@ -113,12 +141,13 @@ pub(super) fn refused(
         Err(error) => format!("after the reset the card did not get ready: {error}"),
     };
     let followed = facts.address_record().is_some_and(|known| known.fact == AddressFact::Honoured);
-    if old_at_once && !followed {
+    let arrived = tried.as_ref().is_ok_and(|seen| seen.arrived);
+    if old_at_once && arrived && !followed {
         seen.push_str(
-            "; its boot ROM refuses the new image, or takes no notice of the boot address register",
+            "; its boot ROM refuses the new image, or takes no notice of the boot address register, or the \
+             reset loads nothing",
         );
     }
-    let arrived = tried.as_ref().is_ok_and(|seen| seen.arrived);
     let shown = match address_counts {
         Some(true) => {
             Some((AddressFact::Honoured, format!("a reset went back from {new} to {old}")))
@@ -135,7 +164,13 @@ pub(super) fn refused(
     if let Some((fact, how)) = shown {
         facts.save_address(AddressRecord::now(fact, how));
     }
+    let gone = matches!(
+        &invalidated,
+        Invalidated::NotLocked(FlashError::Card(CardError::Gone { .. }))
+            | Invalidated::Failed(FlashError::Card(CardError::Gone { .. }))
+    );
     let now = match (&now, old_runs) {
+        _ if gone => format!("the card ran {old} again, and answers no more"),
         _ if register_still => {
             let how = format!("it changed under neither {old} nor {new}");
             let next = match facts.save_still(how) {
@@ -173,6 +208,7 @@ pub(super) fn refused(
         new_runs: Some(false),
         detail: format!("{new} was not seen running ({seen}); {now}{left}"),
     };
+    let old_runs = old_runs && !gone;
     let error = JobError::NotStarted { now: now + &left, seen, old_runs, backup: None };
     (report, error)
 }

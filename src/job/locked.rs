@@ -7,7 +7,7 @@ use crate::image::Image;
 use crate::plan::{StartFacts, StartRequest};
 
 /// A reset locks this card again, and no key was given.
-pub(super) const LOCKS_AGAIN: &str = "This card has a hardware access key: each reset locks it again, and what runs then can be read with the key \
+pub(super) const LOCKS_AGAIN: &str = "The firmware has a hardware access key: each reset locks it again, and what runs then can be read with the key \
      only. Give it to this command too: `--key-file FILE`.";
 
 impl Device {

@@ -59,7 +59,7 @@ pub struct WriteOutcome {
     pub backup: Option<Backup>,
     /// Where the job stopped; `None` when it did not stop between the backup and the commit.
     pub stopped: Option<StopReport>,
-    /// What would boot now; `None` when it was not read after the plan.
+    /// What would boot now; `None` when it was not read after the plan, or is one of two images.
     pub boots: Option<BootReport>,
     /// What was seen of the new firmware before the old image was invalidated, or before a driver got the
     /// card; `None` as in the plan, and where the job did not come that far.
@@ -122,7 +122,7 @@ pub fn plan(
     drop(locked);
     let mut plan = image.plan(&card, options);
     judge(device, &facts, &card, &mut plan);
-    let locks = device.locks_again(card.images());
+    let locks = device.locks_again(card.images().chain(plan.new_image()));
     plan.starts(&card, &start_facts_of(device, &facts, StartRequest::Trial, locks));
     if locks && plan.action.is_some() {
         plan.report.warnings.push(LOCKS_AGAIN.to_owned());
@@ -169,7 +169,7 @@ pub fn write_reporting(
     quick(device, &facts, &card);
     let mut plan = decide(&card);
     judge(device, &facts, &card, &mut plan);
-    let locks = device.locks_again(card.images());
+    let locks = device.locks_again(card.images().chain(plan.new_image()));
     plan.starts(&card, &start_facts_of(device, &facts, options.start, locks));
     log_plan(&plan);
     let known = known.insert(WriteOutcome {
@@ -205,13 +205,13 @@ pub fn write_reporting(
         return Err(JobError::Declined);
     }
     let chip = card.chip;
-    let (expected, evidence) = expected(&action, &card);
+    let on_trial = expected(&action, action.trial, &card);
+    let untried_one = expected(&action, None, &card);
     let probe = LeftProbe::new(&card, action.contents.as_ref());
     let written = action.version();
     let trial = action.trial;
     let looks = known.plan.start.as_ref().is_some_and(|start| start.kind == StartKind::Look);
-    let life_counts = looks || trial.is_some_and(|images| images.by_version);
-    let life_shows = life_counts && shows_life(device)?;
+    let life_shows = (looks || trial.is_some()) && shows_life(device)?;
     if life_shows {
         facts.forget_still();
     }
@@ -228,14 +228,16 @@ pub fn write_reporting(
     }
     let ended =
         carry_out(locked, action.passes, trial, &probe, events).map(|(mut locked, seen)| {
-            (what_boots(&mut locked.source(), chip, evidence, &expected), seen)
+            let (expected, evidence) = if seen.is_some() { on_trial } else { untried_one };
+            (what_boots(&mut locked.source(), chip, evidence, &expected), seen, expected, evidence)
         });
     remember(chains, &facts, &card);
     drop(card);
-    let (first, tried) = match ended {
+    let (first, tried, expected, evidence) = match ended {
         Ok(ended) => ended,
         Err(NotDone::Stopped(stopped)) => {
             let stopped = left_behind(device, stopped, &probe);
+            known.first_start = trial.and_then(|images| first_start::stopped(images, &stopped));
             known.stopped = Some(StopReport {
                 phase: stopped.phase,
                 at: stopped.at,
@@ -253,13 +255,18 @@ pub fn write_reporting(
                 *old_runs &= left.as_ref().is_some_and(|left| left.boots.is_image());
                 *made = Some(backup.dir);
             }
-            known.boots = left.map(|left| left.report);
+            known.boots =
+                left.filter(|left| left.boots != Boots::EitherImage).map(|left| left.report);
             return Err(error);
         }
     };
+    let begun = match (trial, tried) {
+        (Some(_), None) => Some(first_start::not_addressed()),
+        _ => known.plan.start.clone(),
+    };
     known.first_start = match (trial, tried) {
         (Some(images), Some(seen)) => Some(confirmed(&facts, images, &seen)),
-        _ => untried(known.plan.start.as_ref()),
+        _ => untried(begun.as_ref()),
     };
     let sure = |found: &BootReport| *found == expected;
     let boots = match first {
@@ -281,8 +288,8 @@ pub fn write_reporting(
         return Err(wrong_boot(&boots, &backup.dir));
     }
     if let Some(wanted) = boots.version {
-        let (request, plan) = (options.start, known.plan.start.clone());
-        let finished = Finished { request, plan: plan.as_ref(), tried, life_shows, wanted };
+        let request = options.start;
+        let finished = Finished { request, plan: begun.as_ref(), tried, life_shows, wanted };
         known.activation =
             first_start::start(device, &facts, &finished, &mut known.first_start, events)
                 .map_err(|error| after_change(written, Some(&boots), Some(&backup.dir), error))?;
@@ -310,9 +317,13 @@ fn log_plan(plan: &Plan) {
 }
 
 /// What is to boot afterwards, and by which evidence that is judged.
-fn expected(action: &Action, card: &CardSnapshot) -> (BootReport, BootEvidence) {
+fn expected(
+    action: &Action,
+    trial: Option<TrialImages>,
+    card: &CardSnapshot,
+) -> (BootReport, BootEvidence) {
     let new = action.contents.as_ref().zip(action.new_start());
-    match (action.trial, new) {
+    match (trial, new) {
         // It is seen running, or the job ends before this counts.
         (Some(trial), Some((contents, start))) => {
             (BootReport::of(start, contents.image()), BootEvidence::Running(trial.new))
@@ -374,11 +385,15 @@ fn one_pass<'c>(
 ) -> Result<(Locked<'c>, Option<ResetSeen>), NotDone> {
     let written = locked.erase(pass.sectors, probe, events)?.write(events)?;
     let committed = written.verify(events)?.commit(&pass.signature, events)?;
-    let Some(images) = trial else {
+    let Some(images) = trial.filter(|_| committed.is_addressed()) else {
         return Ok((committed.untried().invalidate_old(events)?, None));
     };
     match committed.try_out(trial_of(images), events)? {
-        Tried::New(confirmed, seen) => Ok((confirmed.invalidate_old(events)?, Some(seen))),
+        Tried::New(confirmed, seen) => {
+            let ended = confirmed.invalidate_old(events);
+            let locked = ended.map_err(|stopped| Stopped { seen: Some(seen), ..stopped })?;
+            Ok((locked, Some(seen)))
+        }
         Tried::Other(refused) => {
             Err(NotDone::NotStarted(images, Box::new(refused.go_back(events))))
         }

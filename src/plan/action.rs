@@ -48,6 +48,8 @@ pub struct TrialImages {
     pub old_ran: bool,
     /// The version alone decides whether the new firmware runs ([`StartFacts::register_still`](super::StartFacts)).
     pub by_version: bool,
+    /// Firmware of the new version ran then: what runs does not show whether a reset has loaded it.
+    pub new_ran: bool,
     /// Where the old image starts.
     pub back: FlashAddr,
     /// As the boot address register takes it.

@@ -45,4 +45,5 @@ pub use reset::plan_config_reset;
 pub use restore::{BackupFacts, plan_restore};
 pub use slot::{Bootability, ImageSlot, Validity, bootability, wavers, wrong_silicon};
 pub use snapshot::{Active, CardSnapshot};
+pub(crate) use start::no_trial;
 pub use start::{CardHome, StartFacts, StartRequest};

@@ -4,6 +4,7 @@
 use super::action::{TrialImages, boot_address};
 use super::report::{StartKind, StartReport};
 use super::{Action, CardSnapshot, ImageSlot, Plan, Target};
+use crate::image::Image;
 
 /// What a user asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,6 +54,11 @@ pub struct StartFacts {
 }
 
 impl Plan {
+    /// The image that is written.
+    pub fn new_image(&self) -> Option<&Image> {
+        Some(self.action.as_ref()?.contents.as_ref()?.image())
+    }
+
     /// Decides how what is written is started the first time.
     pub fn starts(&mut self, card: &CardSnapshot, facts: &StartFacts) {
         let Some(action) = &mut self.action else {
@@ -97,7 +103,7 @@ impl Plan {
     }
 }
 
-fn no_trial(why: &str) -> String {
+pub(crate) fn no_trial(why: &str) -> String {
     format!("no trial: {why}; what runs is read before a driver gets the card")
 }
 
@@ -134,7 +140,8 @@ fn trial_images(
         }
         _ => {}
     }
-    let (old_ran, back) = (card.running == Some(old), slot.start);
+    let ran = |version| card.running == Some(version);
+    let (old_ran, new_ran, back) = (ran(old), ran(new), slot.start);
     let back_address = boot_address(back);
-    Ok(TrialImages { new, old, old_ran, by_version: false, back, back_address })
+    Ok(TrialImages { new, old, old_ran, new_ran, by_version: false, back, back_address })
 }

@@ -128,6 +128,7 @@ fn burn(bench: &mut SpoiledCard, events: &mut dyn Events) -> Result<(), Stopped>
         at: None,
         boots: Boots::Unknown,
         touched: false,
+        seen: None,
         source,
     })?;
     let job = Job { disposable: vec![START + 716..START + 0x1_0000], ..job(START, body()) };

@@ -20,3 +20,4 @@ mod settings;
 mod stops;
 mod traces;
 mod trial;
+mod trial_stops;
