@@ -55,6 +55,8 @@ pub enum Ending {
     Restored(Vec<String>),
     /// Left on vfio-pci because nothing on its flash boots; the journal is kept.
     Left,
+    /// Left on vfio-pci because no firmware runs, whatever the flash holds; the journal is kept.
+    NoFirmware,
     /// Not restored; the journal is kept.
     Failed(HostError),
 }
@@ -309,7 +311,7 @@ pub fn give_back(lease: &mut Lease) -> Result<Ending, LeaseError> {
         // A driver that meets dead firmware fails after a minute and may crash the kernel
         // (docs/linux.md#failures-of-a-rebind).
         lease.leave();
-        return Ok(Ending::Left);
+        return Ok(if lease.marks().no_firmware { Ending::NoFirmware } else { Ending::Left });
     }
     Ok(Ending::Restored(lease.give_back()?))
 }

@@ -130,7 +130,7 @@ pub(super) fn refused(
     let TrialImages { new, old, .. } = images;
     let WayBack { tried, now, old_runs, register_still, address_counts, invalidated } = back;
     // No driver may meet a card without firmware.
-    device.note(Mark::Boots(old_runs));
+    device.note(if old_runs { Mark::Boots(true) } else { Mark::NoFirmware });
     device.reenumerate = facts.recovery && old_runs;
     let old_at_once = now.is_none();
     let mut seen = match &tried {

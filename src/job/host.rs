@@ -5,11 +5,13 @@ use super::code::Exit;
 use super::device::open_borrowed;
 use super::error_text::error_chain;
 use super::{Device, HostReport, JobError};
-use crate::card::{Semaphore, SemaphoreState, Staleness, WATCH};
+use super::activate::no_reset;
+use super::settle::{is_complete, settled_boot};
+use crate::card::{FirmwareState, Semaphore, SemaphoreState, Staleness, WATCH, WATCHED};
 use crate::flash::{Event, Events};
 use crate::host::{
     Bdf, BorrowOptions, Borrowed, Droppable, Ending, ForgetChoice, Host, HostError, Lease,
-    LeaseError, Mark, Pending, VfioError, give_back,
+    LeaseError, Mark, Marks, Pending, VfioError, give_back,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -153,7 +155,8 @@ fn put_back(host: &Host, pending: &Pending) -> Result<Option<HostReport>, JobErr
         let card = host.card(bdf)?;
         let borrowed = Borrowed::take(host, card, &BorrowOptions::default(), &mut |_| {})?;
         warnings.into_iter().for_each(|warning| borrowed.warn(warning));
-        return Ok(Some(probe_and_end(host, &borrowed, bdf, false, true)));
+        let marks = Marks { semaphores_held: false, ..marks };
+        return Ok(Some(probe_and_end(host, &borrowed, bdf, marks)));
     }
     let on_vfio = lease.card_is_here() && host.card(bdf).is_ok_and(|card| card.on_vfio());
     if !on_vfio || !(marks.semaphores_held || marks.flash_touched) {
@@ -161,10 +164,7 @@ fn put_back(host: &Host, pending: &Pending) -> Result<Option<HostReport>, JobErr
         return put_back_closed(host, lease).map(Some);
     }
     match Borrowed::resume(host, lease) {
-        Ok(borrowed) => {
-            let held = marks.semaphores_held;
-            Ok(Some(probe_and_end(host, &borrowed, bdf, held, marks.flash_touched)))
-        }
+        Ok(borrowed) => Ok(Some(probe_and_end(host, &borrowed, bdf, marks))),
         Err(unopened) => {
             let (lease, error) = *unopened;
             let unknown = marks.flash_touched && marks.boots != Some(true);
@@ -200,12 +200,11 @@ fn probe_and_end(
     host: &Host,
     borrowed: &Borrowed,
     bdf: Bdf,
-    ours: bool,
-    touched: bool,
+    marks: Marks,
 ) -> HostReport {
     let probed = open_borrowed(host, borrowed.clone(), &bdf.to_string(), &BorrowOptions::default())
         .and_then(|mut device| {
-            let probed = release_and_probe(&mut device, ours, touched);
+            let probed = release_and_probe(&mut device, marks);
             device.end();
             probed
         });
@@ -219,13 +218,13 @@ fn probe_and_end(
 }
 
 /// Free what the dead process held, and find out whether the card boots.
-fn release_and_probe(device: &mut Device, ours: bool, touched: bool) -> Result<(), JobError> {
+pub(super) fn release_and_probe(device: &mut Device, marks: Marks) -> Result<(), JobError> {
     for semaphore in [Semaphore::Flash, Semaphore::FlashProgramming] {
         if device.card.probe_semaphore(semaphore)? == SemaphoreState::Free {
             continue;
         }
         // Ours: the lock of the dead process is free, and VFIO has one user at a time.
-        if !ours {
+        if !marks.semaphores_held {
             let number = semaphore.number();
             if let Staleness::InUse { why } = device.card.watch(semaphore, WATCH)? {
                 return Err(JobError::InUse { number, why });
@@ -240,12 +239,33 @@ fn release_and_probe(device: &mut Device, ours: bool, touched: bool) -> Result<(
             borrowed.freed(number, text);
         }
     }
-    if touched {
-        // Opening the session waits for an erase that still runs.
-        // Where an image is complete and not relied on, the driver finds out.
-        if let Some(boots) = super::settle::settled_boot(device)? {
-            device.note(Mark::Boots(boots.start.is_some()));
-        }
+    if !marks.flash_touched {
+        return Ok(());
+    }
+    // Opening the session waits for an erase that still runs.
+    // Where an image is complete and not relied on, the driver finds out.
+    let boots = settled_boot(device)?;
+    if let Some(boots) = &boots {
+        device.note(Mark::Boots(boots.start.is_some()));
+    }
+    let Some(back) = marks.back_address else {
+        return Ok(());
+    };
+    if boots.is_some_and(|boots| boots.start.is_none()) || !is_complete(device, back)? {
+        return Ok(());
+    }
+    // The next reset, which may be the driver's, starts the old image.
+    let shown = device.card.set_boot_address(back)?;
+    if shown != back {
+        tracing::warn!(shown, back, "the boot address register was not set back");
+    }
+    if device.card.firmware() == FirmwareState::Runs && device.card.shows_life()? {
+        return Ok(());
+    }
+    // Firmware that has stopped leaves its version behind. A card that does not come back has none either.
+    let reset = no_reset(device).is_none().then(|| device.card.reset_and_watch(WATCHED));
+    if !matches!(reset, Some(Ok(seen)) if seen.firmware.state == FirmwareState::Runs && seen.firmware.lives) {
+        device.note(Mark::NoFirmware);
     }
     Ok(())
 }

@@ -58,6 +58,10 @@ impl HostReport {
                      until it is repaired",
                 );
             }
+            Some(Ending::NoFirmware) => report.fail(
+                "no firmware runs on the card, so its driver does not get it: power the machine off and on, then \
+                 run: cx3flash host restore",
+            ),
             Some(Ending::Failed(error)) => {
                 report.needs_recover =
                     matches!(error, HostError::Lease(LeaseError::NotBootable { .. }));

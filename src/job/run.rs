@@ -225,6 +225,9 @@ pub fn write_reporting(
             journal.note(Mark::NewSerial(serial));
         }
         journal.mark(Mark::FlashTouched)?;
+        if let Some(images) = trial {
+            journal.mark(Mark::Trial(images.back_address))?;
+        }
     }
     let ended =
         carry_out(locked, action.passes, trial, &probe, events).map(|(mut locked, seen)| {

@@ -141,6 +141,20 @@ pub(super) fn settled_boot(device: &mut Device) -> Result<Option<BootReport>, Jo
     settle(device, None, &mut reading, &sure)
 }
 
+/// The image that this boot address names is complete.
+pub(super) fn is_complete(device: &mut Device, boot_address: u32) -> Result<bool, JobError> {
+    let chip = device.card.chip();
+    let mut reading = |flash: &mut FlashSource<'_, '_>| {
+        let (images, _) = read_places(flash, None)?;
+        let complete = |(start, image): &(FlashAddr, Option<Image>)| {
+            let judged = image.as_ref().map(|image| bootability(*start, image, chip));
+            start.0 == boot_address >> 8 && judged.is_some_and(|judged| judged != Bootability::No)
+        };
+        Ok(images.iter().any(complete))
+    };
+    settle(device, None, &mut reading, &|complete| *complete)
+}
+
 /// What boots, by `evidence`, after a job that should leave `expected`. That image was compared byte for byte
 /// a moment ago; of it this reads what a boot ROM looks for. Every other one that has a signature is read in
 /// full.

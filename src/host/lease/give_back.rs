@@ -42,7 +42,11 @@ impl Lease {
             absent => return self.give_back_rest(&absent, failures),
         }
         if self.must_stay() {
-            return Err(LeaseError::NotBootable { bdf: self.bdf() });
+            let bdf = self.bdf();
+            return Err(match self.record.marks.no_firmware {
+                true => LeaseError::NoFirmware { bdf },
+                false => LeaseError::NotBootable { bdf },
+            });
         }
         if self.changed_host() {
             if let Err(error) = self.restore(&mut warnings) {
@@ -60,10 +64,12 @@ impl Lease {
         Ok(warnings)
     }
 
-    /// Whether its driver must not get the card: nothing on its flash boots. The journal's knowledge
-    /// of the flash is still valid after a reboot, but a driver that has bound the card shows more.
+    /// Whether its driver must not get the card: nothing on its flash boots, or no firmware runs. The journal's
+    /// knowledge of the flash is still valid after a reboot, that of the firmware is not; a driver that has bound
+    /// the card shows more.
     pub fn must_stay(&self) -> bool {
-        self.record.marks.boots == Some(false)
+        let marks = self.record.marks;
+        (marks.boots == Some(false) || marks.no_firmware && !self.rebooted)
             && self.record.original.driver.as_deref() == Some(MLX4)
             && !self.driver_at(self.bdf()).is_ok_and(|now| now.as_deref() == Some(MLX4))
     }

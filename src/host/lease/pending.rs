@@ -117,6 +117,7 @@ impl fmt::Display for Pending {
         }
         if self.marks.flash_touched {
             f.write_str(match self.marks.boots {
+                _ if self.marks.no_firmware => "  flash written, no firmware runs",
                 Some(true) => "  flash written, boots",
                 Some(false) => "  flash written, does not boot",
                 None => "  flash written, not checked since",

@@ -26,6 +26,10 @@ pub enum Mark {
     FlashTouched,
     /// Whether the flash boots.
     Boots(bool),
+    /// No firmware was seen running, whatever the flash holds.
+    NoFirmware,
+    /// A new image is about to be started while the old one stays: the boot address of the old one.
+    Trial(u32),
     /// A serial number that the card shows once an image runs that is on its flash, or about to be written.
     NewSerial(u64),
 }
@@ -109,8 +113,17 @@ impl Lease {
             Mark::FlashTouched => {
                 marks.flash_touched = true;
                 marks.boots = None;
+                marks.no_firmware = false;
             }
-            Mark::Boots(boots) => marks.boots = Some(boots),
+            Mark::Boots(boots) => {
+                marks.boots = Some(boots);
+                marks.no_firmware = false;
+            }
+            Mark::NoFirmware => {
+                marks.boots = None;
+                marks.no_firmware = true;
+            }
+            Mark::Trial(back) => marks.back_address = Some(back),
             Mark::NewSerial(serial) => self.record.new_serials.push(serial),
         }
     }

@@ -1,11 +1,13 @@
 //! Trials that stop, that cannot show what they should, and that the commit leaves out.
 
 use super::bench::*;
+use crate::card::WATCHED;
 use crate::flash::{Boots, Event, Events, Phase};
+use crate::host::Marks;
 use crate::image::{Half, MAGIC, Recipe};
 use crate::job::*;
 use crate::plan::{BurnOptions, StartKind, StartRequest};
-use crate::sim::{Fault, FirmwareDefect, SimCard};
+use crate::sim::{BootOutcome, Fault, FirmwareDefect, SimCard};
 
 const OLD: &str = "2.36.5150";
 const NEW: &str = "2.42.5000";
@@ -15,13 +17,13 @@ const BOOT_ADDRESS: u32 = 0xF_0000;
 struct FaultAt<'a> {
     card: &'a SimCard,
     point: fn(&Event) -> bool,
-    fault: Option<Fault>,
+    faults: Vec<Fault>,
 }
 
 impl Events for FaultAt<'_> {
     fn emit(&mut self, event: Event) {
         if (self.point)(&event) {
-            self.fault.take().into_iter().for_each(|fault| self.card.inject(fault));
+            self.faults.drain(..).for_each(|fault| self.card.inject(fault));
         }
     }
 }
@@ -42,14 +44,14 @@ fn burn_at(
     card: &SimCard,
     recipe: &Recipe,
     point: fn(&Event) -> bool,
-    fault: Option<Fault>,
+    faults: impl IntoIterator<Item = Fault>,
 ) -> (Result<WriteOutcome, JobError>, WriteOutcome) {
     let bench = Bench::new();
     let (image, dir) = (bench.image(recipe), bench.backups());
     let options = BurnOptions { allow_older: true, ..BurnOptions::default() };
     let how = WriteOptions { backup_dir: &dir, start: StartRequest::Trial };
     let request = WriteRequest::Burn(&image, &options);
-    let mut events = FaultAt { card, point, fault };
+    let mut events = FaultAt { card, point, faults: faults.into_iter().collect() };
     let mut known = None;
     let mut device = opened(card);
     let ended = write_reporting(&mut device, &request, how, &mut |_| true, &mut events, &mut known);
@@ -114,7 +116,8 @@ fn firmware_that_ran_before_a_trial_does_not_show_that_it_was_loaded() {
 #[test]
 fn a_boot_address_that_the_register_does_not_show_leaves_the_trial_out() {
     let card = pro_card(Half::Even);
-    let lost = Some(Fault::LostWrite { after: 0, at: Some(BOOT_ADDRESS) });
+    // Sent three times.
+    let lost = [0; 3].map(|after| Fault::LostWrite { after, at: Some(BOOT_ADDRESS) });
     let (ended, known) = burn_at(&card, &pro(NEW), commit_begins, lost);
     let outcome = ended.unwrap();
     let first = outcome.first_start.unwrap();
@@ -152,4 +155,38 @@ fn an_incoming_image_that_locks_the_card_is_not_reset_for_a_trial() {
     assert_eq!(start.kind, StartKind::None);
     assert!(start.detail.contains("its key was not given"), "{start:?}");
     assert!(known.plan.warnings.iter().any(|w| w.contains("--key-file")));
+}
+
+#[test]
+fn host_restore_gives_a_card_back_from_a_killed_trial_with_its_old_firmware() {
+    let defects = [None, Some(FirmwareDefect::NeverStarts { recovery_id: false })];
+    for (defect, reset) in defects.into_iter().flat_map(|defect| [(defect, false), (defect, true)]) {
+        let images = [(&own(&pro(OLD)), Half::Even), (&own(&pro(NEW)), Half::Odd)];
+        let card = card_of(pro_spec(), &images);
+        if let Some(defect) = defect {
+            card.inject(Fault::Firmware { fw_version: version(NEW), defect });
+        }
+        // The process died behind the commit, or behind the reset.
+        let mut device = opened(&card);
+        device.card.set_boot_address(0x1_0000 << 8).unwrap();
+        if reset {
+            device.card.reset_and_watch(WATCHED).unwrap();
+        }
+        drop(device);
+        let marks =
+            Marks { flash_touched: true, back_address: Some(0), ..Marks::default() };
+        let mut device = opened(&card);
+        host::release_and_probe(&mut device, marks).unwrap();
+        drop(device);
+        // What the driver's reset starts.
+        let BootOutcome::Image { version: found, .. } = card.reset_outcome() else {
+            panic!("{:?}", card.reset_outcome());
+        };
+        assert_eq!(found, version(OLD), "{defect:?} {reset}");
+        if defect.is_some() {
+            let BootOutcome::Image { version: found, .. } = card.running() else { panic!() };
+            assert_eq!(found, version(OLD), "{reset}");
+        }
+        clean(&card);
+    }
 }

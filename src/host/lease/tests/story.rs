@@ -128,6 +128,31 @@ fn dead_firmware_is_not_bound_to_its_driver() {
 }
 
 #[test]
+fn a_card_without_firmware_waits_for_its_power_and_not_for_a_repair() {
+    let kernel = Kernel::new();
+    let was = kernel.sys();
+    let mut lease = kernel.take().unwrap();
+    lease.mark(Mark::FlashTouched).unwrap();
+    lease.note(Mark::Boots(true));
+    lease.note(Mark::NoFirmware);
+    assert!(matches!(give_back(&mut lease), Ok(Ending::NoFirmware)));
+    drop(lease);
+    assert!(matches!(kernel.restore(), Err(LeaseError::NoFirmware { .. })));
+    assert_eq!(kernel.driver_of(CARD).as_deref(), Some("vfio-pci"));
+    let pending = Lease::pending(&kernel.host()).unwrap();
+    assert!(pending[0].to_string().contains("no firmware runs"), "{}", pending[0]);
+    // Power was off: only the card shows what runs now.
+    kernel.reboot(None);
+    let lease = kernel.adopt().unwrap().unwrap();
+    assert!(lease.is_unknown_since_reboot() && !lease.must_stay());
+    drop(lease);
+    let mut lease = kernel.take().unwrap();
+    lease.note(Mark::Boots(true));
+    lease.give_back().unwrap();
+    assert_eq!(differences(&was, &kernel.sys()), [""; 0]);
+}
+
+#[test]
 fn after_a_reboot_the_bindings_are_the_boots_own() {
     let kernel = Kernel::new();
     let mut lease = kernel.take().unwrap();
