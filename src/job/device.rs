@@ -213,7 +213,9 @@ impl Device {
     /// The error, when the host is not as it was.
     pub(super) fn not_put_back(&self) -> Option<JobError> {
         let borrowed = self.borrowed.as_ref()?;
-        let failed = borrowed.with_ending(|e| matches!(e, Some(Ending::Failed(_) | Ending::Left | Ending::NoFirmware)));
+        let failed = borrowed.with_ending(|e| {
+            matches!(e, Some(Ending::Failed(_) | Ending::Left | Ending::NoFirmware))
+        });
         failed.then(|| {
             let host = HostReport::of(borrowed);
             JobError::NotPutBack {

@@ -1,12 +1,12 @@
 //! `host status`, `host restore` and `host forget`: the journals, and putting the host back after
 //! a process that could not do it itself.
 
+use super::activate::no_reset;
 use super::code::Exit;
 use super::device::open_borrowed;
 use super::error_text::error_chain;
-use super::{Device, HostReport, JobError};
-use super::activate::no_reset;
 use super::settle::{is_complete, settled_boot};
+use super::{Device, HostReport, JobError};
 use crate::card::{FirmwareState, Semaphore, SemaphoreState, Staleness, WATCH, WATCHED};
 use crate::flash::{Event, Events};
 use crate::host::{
@@ -196,12 +196,7 @@ fn put_back_closed(host: &Host, mut lease: Lease) -> Result<HostReport, JobError
 
 /// Gives back an open card. What the card answered does not keep it from its driver, unless that is
 /// that nothing boots.
-fn probe_and_end(
-    host: &Host,
-    borrowed: &Borrowed,
-    bdf: Bdf,
-    marks: Marks,
-) -> HostReport {
+fn probe_and_end(host: &Host, borrowed: &Borrowed, bdf: Bdf, marks: Marks) -> HostReport {
     let probed = open_borrowed(host, borrowed.clone(), &bdf.to_string(), &BorrowOptions::default())
         .and_then(|mut device| {
             let probed = release_and_probe(&mut device, marks);
@@ -264,7 +259,8 @@ pub(super) fn release_and_probe(device: &mut Device, marks: Marks) -> Result<(),
     }
     // Firmware that has stopped leaves its version behind. A card that does not come back has none either.
     let reset = no_reset(device).is_none().then(|| device.card.reset_and_watch(WATCHED));
-    if !matches!(reset, Some(Ok(seen)) if seen.firmware.state == FirmwareState::Runs && seen.firmware.lives) {
+    if !matches!(reset, Some(Ok(seen)) if seen.firmware.state == FirmwareState::Runs && seen.firmware.lives)
+    {
         device.note(Mark::NoFirmware);
     }
     Ok(())

@@ -120,10 +120,10 @@ pub struct Marks {
     /// Whether the flash boots; `None` when that was not checked.
     pub boots: Option<bool>,
     /// No firmware was seen running on it, whatever its flash holds.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     pub no_firmware: bool,
     /// What the boot address register is set back to while the image there is complete: the new one was not
     /// seen running.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub back_address: Option<u32>,
 }

@@ -50,7 +50,9 @@ pub enum LeaseError {
     #[error("nothing on the flash of {bdf} boots, so its driver must not bind it")]
     NotBootable { bdf: Bdf },
     /// No firmware was seen running, whatever the flash holds.
-    #[error("no firmware runs on {bdf}, so its driver must not bind it until it was powered off and on")]
+    #[error(
+        "no firmware runs on {bdf}, so its driver must not bind it until it was powered off and on"
+    )]
     NoFirmware { bdf: Bdf },
     /// A journal that belongs to one of several cards.
     #[error("the journal of {bdf} is applied to no card: it may belong to {}", one_of(cards))]

@@ -160,7 +160,8 @@ fn an_incoming_image_that_locks_the_card_is_not_reset_for_a_trial() {
 #[test]
 fn host_restore_gives_a_card_back_from_a_killed_trial_with_its_old_firmware() {
     let defects = [None, Some(FirmwareDefect::NeverStarts { recovery_id: false })];
-    for (defect, reset) in defects.into_iter().flat_map(|defect| [(defect, false), (defect, true)]) {
+    for (defect, reset) in defects.into_iter().flat_map(|defect| [(defect, false), (defect, true)])
+    {
         let images = [(&own(&pro(OLD)), Half::Even), (&own(&pro(NEW)), Half::Odd)];
         let card = card_of(pro_spec(), &images);
         if let Some(defect) = defect {
@@ -173,8 +174,7 @@ fn host_restore_gives_a_card_back_from_a_killed_trial_with_its_old_firmware() {
             device.card.reset_and_watch(WATCHED).unwrap();
         }
         drop(device);
-        let marks =
-            Marks { flash_touched: true, back_address: Some(0), ..Marks::default() };
+        let marks = Marks { flash_touched: true, back_address: Some(0), ..Marks::default() };
         let mut device = opened(&card);
         host::release_and_probe(&mut device, marks).unwrap();
         drop(device);
