@@ -78,7 +78,8 @@ pub(super) fn confirmed(facts: &CardFacts, images: TrialImages, seen: &ResetSeen
     if seen.firmware.lives {
         facts.forget_still();
     }
-    let text = format!("{}; then the image of {} was invalidated", shown(images, seen), images.old);
+    let then = if seen.firmware.lives && !images.new_ran { " before" } else { "; then" };
+    let text = format!("{}{then} the image of {} was invalidated", shown(images, seen), images.old);
     trial_shows(images, Some(seen), text)
 }
 
@@ -105,7 +106,9 @@ fn trial_shows(images: TrialImages, seen: Option<&ResetSeen>, detail: String) ->
 /// A job that stopped in its trial, or between the trial and its end.
 pub(super) fn stopped(images: TrialImages, stopped: &Stopped) -> Option<FirstStart> {
     let text = match &stopped.seen {
-        Some(_) => format!("{}; the job stopped before its end: {}", shown(images), stopped.source),
+        Some(seen) => {
+            format!("{}; the job stopped before its end: {}", shown(images, seen), stopped.source)
+        }
         None if stopped.phase == Phase::Trial => {
             format!("{} was not started: {}", images.new, stopped.source)
         }

@@ -88,7 +88,10 @@ fn semaphores_that_others_take_after_the_reset_of_a_trial_are_not_freed() {
         let usurped = Some(Fault::Usurped { after });
         let (ended, known) = burn_at(&card, &pro(NEW), trial_begins, usurped);
         let Err(error) = ended else { continue };
-        if known.first_start.is_some_and(|first| first.new_runs == Some(true)) {
+        let seen = known.first_start.is_some_and(|first| first.new_runs == Some(true));
+        // Ones that were ours again by then, and lost once more, are another matter.
+        let taken = "semaphore 40";
+        if seen && error.to_string().contains(taken) {
             stops += 1;
             assert_eq!(card.semaphores_held(), [40, 63], "{after}: {error}");
             assert_eq!(card.misuse(), [], "{after}: {error}");
