@@ -54,7 +54,6 @@ pub(super) struct Before {
     mutations: u64,
     misuse: usize,
     firmware_changes: usize,
-    running: BootOutcome,
 }
 
 impl Before {
@@ -66,7 +65,6 @@ impl Before {
             mutations: card.mutations(),
             misuse: card.misuse().len(),
             firmware_changes: card.firmware_changes().len(),
-            running: card.running(),
         }
     }
 }
@@ -97,34 +95,27 @@ fn hangs(card: &SimCard) -> bool {
 }
 
 /// What a job reports of a trial is what the card runs.
-fn tried(
-    scenario: &CampaignCase,
-    before: &Before,
-    card: &SimCard,
-    report: &Report,
-) -> Result<(), String> {
+fn tried(scenario: &CampaignCase, card: &SimCard, report: &Report) -> Result<(), String> {
     let start = report.wrote.as_ref().and_then(|wrote| wrote.first_start.as_ref());
     let now = card.running();
-    let is_old = now == before.running;
     // Firmware that dies may do so behind the look.
     let dies = matches!(scenario.defect, Some(FirmwareDefect::Dies { .. }));
     let runs = matches!(now, BootOutcome::Image { .. }) || dies;
-    let right = match (start.and_then(|start| Some((start.kind, start.new_runs?))), report.old_runs)
-    {
-        (_, Some(old_runs)) => is_old || !old_runs,
-        (Some((StartKind::Trial, new_runs)), _) => new_runs && runs && !is_old,
-        (Some((_, new_runs)), _) => {
-            if new_runs {
-                runs
-            } else {
-                scenario.defect.is_some()
+    let is = |wanted| matches!(now, BootOutcome::Image { version, .. } | BootOutcome::Hung { version, .. } if Some(version) == wanted);
+    let right = match (start.and_then(|start| Some((start, start.new_runs?))), report.old_runs) {
+        (_, Some(true)) => match now {
+            BootOutcome::Image { version, .. } => {
+                report.text.contains(&format!("runs {version} as before"))
             }
-        }
-        (None, None) => true,
+            _ => false,
+        },
+        (Some((start, true)), _) => runs && is(start.seen),
+        (Some((start, false)), _) => start.kind != StartKind::Trial && scenario.defect.is_some(),
+        _ => true,
     };
     match right {
         true => Ok(()),
-        false => Err(format!("{now:?} runs, {:?} did before: {start:?}", before.running)),
+        false => Err(format!("{now:?} runs: {start:?}")),
     }
 }
 
@@ -220,7 +211,7 @@ pub(super) fn judge(
         if let Some(seen) = &report.activation {
             activated(scenario, card, seen)?;
         }
-        tried(scenario, before, card, report)?;
+        tried(scenario, card, report)?;
     }
     // P1: power cuts alone never take the last image of a failsafe card.
     let cuts = |f: &Fault| matches!(f, Fault::PowerCut { .. } | Fault::MarginalCut { .. });
