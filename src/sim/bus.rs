@@ -195,7 +195,7 @@ impl CardState {
     }
 
     /// Lets a write arrive once more ([`Fault::DoubledWrite`]).
-    fn repeat_write(&mut self) {
+    pub(super) fn repeat_write(&mut self) {
         let Some((at, value)) = self.repeated else { return };
         // Behind its original, which may still be on its way.
         if self.outstanding.iter().any(|(_, to, late)| (*to, *late) == (at, value)) {

@@ -28,6 +28,8 @@ impl CardState {
     pub(super) fn read_command(&mut self) -> u32 {
         if self.hurry {
             self.time.add(self.gateway.busy_until.saturating_sub(self.time.now()));
+            // The copy of a doubled command arrives when the gateway is idle, before it is seen idle.
+            self.repeat_write();
         }
         let busy = self.gateway.is_busy(self.time.now());
         // Upper fields read back unchanged: INFERRED (docs/hardware.md#requirements-for-an-emulator
