@@ -9,9 +9,9 @@
 //! | on vfio-pci already (passthrough host) | `activate`: software reset. A burn leaves it alone: the guest's driver resets it when it loads (docs/linux.md#cards-in-virtual-machines) |
 
 use super::assumptions::reset_is_contradicted;
-use super::images::{read_images, would_not_start};
+use super::images::read_images;
 use super::look::{look, shows_life, watched_reset};
-use super::query::outcome;
+use super::query::{outcome, would_not_start};
 use super::session::{CardFacts, version};
 use super::{AfterReset, CardReport, Device, JobError};
 use crate::card::{CardError, FirmwareState, ResetSeen};

@@ -1,13 +1,12 @@
 //! The images on a card: each one that a signature leads to.
 
+use super::JobError;
 use super::readings::{UnsteadyRange, steady};
-use super::{JobError, QueryOutcome};
 use crate::card::Chip;
-use crate::escape;
 use crate::flash::FlashSource;
 use crate::image::{
-    Depth, Finding, FindingId, FlashAddr, Form, Half, Identity, Image, ImageError, Severity,
-    Source, SourceError, Version, read, scan,
+    Depth, Finding, FindingId, FlashAddr, Form, Half, Image, ImageError, Severity, Source,
+    SourceError, Version, read, scan,
 };
 use crate::plan::{
     BootEvidence, Bootability, SlotChoice, boot_choice, bootability, wavers, wrong_silicon,
@@ -135,27 +134,6 @@ pub(super) fn half_of(image: &Image) -> Option<Half> {
     image.layout.half_at(image.start)
 }
 
-/// The way on from an image that is complete and not relied on: the same image with its CRCs right, which
-/// changes no GUID and no MAC.
-pub(super) fn write_anew(query: &QueryOutcome) -> Option<String> {
-    let unsure = query.images.iter().find(|report| !report.boots && report.unsure.is_some())?;
-    let card = query.card.as_ref().map_or("CARD", |card| card.device.as_str());
-    let card = format!("cx3flash -d {}", escape::shell_word(card));
-    let burn = format!("an image: `{card} burn IMAGE`");
-    if !unsure.can_be_sealed() {
-        return Some(format!("write {burn}"));
-    }
-    let [first, second] = Identity::from_image(unsure.image.as_ref()?).ok()?.macs;
-    // `--mac` gives port 2 the next one.
-    let set = match first.is_valid() && first.0.checked_add(1) == Some(second.0) {
-        true => format!("`{card} identity set --mac {first}`"),
-        false => {
-            format!("`{card} backup`, then `{card} identity set --identity BACKUP/identity.json`")
-        }
-    };
-    Some(format!("write it anew with its CRCs right: {set}, or {burn}"))
-}
-
 /// The error of a command that needs the image that boots, where there is none.
 pub(super) fn no_image(images: &[ImageReport], otherwise: &str) -> JobError {
     let other = images.iter().find_map(|r| Some((r.start, r.wrong_silicon.as_ref()?)));
@@ -165,16 +143,6 @@ pub(super) fn no_image(images: &[ImageReport], otherwise: &str) -> JobError {
         }
         None => otherwise.to_owned(),
     })
-}
-
-/// Why a reset is not promised to start an image, where none is relied on.
-pub(super) fn would_not_start(query: &QueryOutcome) -> JobError {
-    let unsure =
-        query.images.iter().find_map(|r| Some((r.start, r.unsure.as_ref()?, write_anew(query)?)));
-    match unsure {
-        Some((start, why, way)) => JobError::ImageUnsure { start, why: why.clone(), way },
-        None => no_image(&query.images, "a reset would end in recovery mode"),
-    }
 }
 
 /// Marks the images that do not start or are not sure to, and the one that boots; answers which one a report

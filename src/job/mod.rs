@@ -25,7 +25,6 @@ mod host_report;
 mod identity;
 mod images;
 mod list;
-mod locked;
 mod look;
 mod nvconfig;
 mod outcome;

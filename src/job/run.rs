@@ -3,8 +3,7 @@
 
 use super::assumptions::{judge, quick};
 use super::backup::{confirm as confirm_backup, remember, reserve, store};
-use super::first_start::{self, Finished, confirmed, trial_of};
-use super::locked::{LOCKS_AGAIN, start_facts_of};
+use super::first_start::{self, Finished, LOCKS_AGAIN, confirmed, start_facts_of, trial_of};
 use super::look::shows_life;
 use super::session::{CardFacts, serial_of, snapshot};
 use super::settle::{LeftProbe, after_change, settle, what_boots};
