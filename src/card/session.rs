@@ -488,6 +488,10 @@ impl Card {
     /// # Errors
     /// As [`Card::open`].
     pub fn wait_until_ready(&mut self) -> Result<(), CardError> {
+        // What is read now must not pass our own writes. A card that cannot confirm them is waited for.
+        if let Err(error) = self.confirm_writes() {
+            tracing::debug!(%error, "writes before the wait are not confirmed");
+        }
         self.get_ready(ReadyAfter::OtherReset)
     }
 
