@@ -1,13 +1,13 @@
 //! Files a job reads: images and expansion ROMs.
 
-use super::JobError;
-use super::restore::ran_on;
+use super::backup::{IMAGE, MANIFEST, SCHEMA};
 use super::split::SplitName;
-use super::store::digest;
+use super::store::{BackupFile, digest};
+use super::{JobError, Manifest};
 use crate::flash::Events;
-use crate::host::{InputError, NamedInput, read_input, read_input_or_member, read_stdin};
+use crate::host::{InputDir, InputError, NamedInput, read_input, read_input_or_member, read_stdin};
 use crate::image::{
-    ArchiveError, Contents, FileFormat, Image, ImageError, Rom, WalkEnd, image_in_archive,
+    ArchiveError, Contents, FileFormat, Image, ImageError, Rom, Version, WalkEnd, image_in_archive,
 };
 use crate::plan::{BurnOptions, CardSnapshot, Check, Plan, PlanReport, plan_burn};
 use std::ffi::OsString;
@@ -112,6 +112,39 @@ pub fn read_image(path: &Path, events: &dyn Events) -> Result<ImageFile, JobErro
     let image = ImageFile::parse(&path, &bytes)?;
     let version = image.contents.image().fw_version();
     Ok(ImageFile { ran_on: ran_on(&path, &image.sha256, version, events), ..image })
+}
+
+/// The chip on which the image at `path`, with this digest and version, ran: it is `image.bin` of a backup whose
+/// manifest has its digest and the version that ran then. What cannot be read shows nothing.
+fn ran_on(
+    path: &Path,
+    sha256: &str,
+    version: Option<Version>,
+    events: &dyn Events,
+) -> Option<(u16, u8)> {
+    let parent = path.parent().filter(|_| path.file_name().is_some_and(|name| name == IMAGE))?;
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    let dir = InputDir::open(parent, &|| events.stop_requested()).ok()??;
+    let manifest = read_file(&dir, parent, MANIFEST, MAX_JSON, events).ok()?;
+    let manifest: Manifest = serde_json::from_slice(&manifest).ok()?;
+    let is_this = |file: &BackupFile| file.name == IMAGE && file.sha256 == sha256;
+    let shows = manifest.schema == SCHEMA
+        && version.is_some()
+        && manifest.running == version
+        && manifest.files.iter().any(is_this);
+    shows.then_some((manifest.hw_id, manifest.revision))
+}
+
+/// A file of a directory that was opened.
+pub(super) fn read_file(
+    dir: &InputDir,
+    path: &Path,
+    name: &str,
+    max: u64,
+    events: &dyn Events,
+) -> Result<Vec<u8>, JobError> {
+    let read: Result<_, InputError> = dir.read(name, max, &|| events.stop_requested());
+    read.map_err(|error| not_read(&path.join(name), max, error))
 }
 
 /// Reads a file of at most [`MAX_FILE`] bytes, or the archive of which the path names a member.

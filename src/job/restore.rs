@@ -1,12 +1,12 @@
 //! The files of a backup, as `restore` reads them.
 
-use super::backup::{FLASH, IMAGE, MANIFEST, SCHEMA};
-use super::file::{MAX_FILE, MAX_JSON, not_read, read_bytes};
-use super::store::{BackupFile, digest};
+use super::backup::{FLASH, MANIFEST, SCHEMA};
+use super::file::{MAX_FILE, MAX_JSON, not_read, read_bytes, read_file};
+use super::store::digest;
 use super::{JobError, Manifest, UnsteadyRange};
 use crate::flash::Events;
-use crate::host::{InputDir, InputError};
-use crate::image::{FileFormat, Mac, Version};
+use crate::host::InputDir;
+use crate::image::{FileFormat, Mac};
 use crate::plan::BackupFacts;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -54,38 +54,6 @@ pub fn read_backup(
         flash,
         change_mac,
     })
-}
-
-/// The chip on which the image at `path`, with this digest and version, ran: it is `image.bin` of a backup whose
-/// manifest has its digest and the version that ran then. What cannot be read shows nothing.
-pub(super) fn ran_on(
-    path: &Path,
-    sha256: &str,
-    version: Option<Version>,
-    events: &dyn Events,
-) -> Option<(u16, u8)> {
-    let parent = path.parent().filter(|_| path.file_name().is_some_and(|name| name == IMAGE))?;
-    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-    let dir = InputDir::open(parent, &|| events.stop_requested()).ok()??;
-    let manifest = read_file(&dir, parent, MANIFEST, MAX_JSON, events).ok()?;
-    let manifest: Manifest = serde_json::from_slice(&manifest).ok()?;
-    let is_this = |file: &BackupFile| file.name == IMAGE && file.sha256 == sha256;
-    let shows = manifest.schema == SCHEMA
-        && version.is_some()
-        && manifest.running == version
-        && manifest.files.iter().any(is_this);
-    shows.then_some((manifest.hw_id, manifest.revision))
-}
-
-fn read_file(
-    dir: &InputDir,
-    path: &Path,
-    name: &str,
-    max: u64,
-    events: &dyn Events,
-) -> Result<Vec<u8>, JobError> {
-    let read: Result<_, InputError> = dir.read(name, max, &|| events.stop_requested());
-    read.map_err(|error| not_read(&path.join(name), max, error))
 }
 
 fn with_manifest(
