@@ -142,7 +142,7 @@ fn a_blank_card_needs_an_identity_from_its_owner() {
     blank(&["identity", "show"]).exits(0).prints("e41d2ddd7851");
     blank(&["query"]).exits(0).prints("2.42.5000");
     // A card that has an image is no case for recover.
-    blank(&recover).exits(4).one_clear_line().reports("burn new.bin");
+    blank(&recover).exits(4).one_clear_line().reports("use `burn`").reports("restore BACKUP");
 }
 
 #[test]
