@@ -2,7 +2,7 @@
 
 use super::work::{BeforeTrial, PlanRun, StepError, check_equal};
 use super::{Event, Events, FlashError};
-use crate::card::{FirmwareState, ResetSeen, RunningVersion, WATCHED};
+use crate::card::{CardError, FirmwareState, ResetSeen, RunningVersion, Semaphore, WATCHED};
 use crate::image::FlashAddr;
 
 /// What a trial distinguishes, and where it goes back to.
@@ -142,6 +142,21 @@ impl PlanRun<'_> {
         // Firmware that hangs may prevent each of these; a reset may end that.
         if let Err(error) = self.session.lock_again() {
             tracing::warn!(%error, "the flash is not locked before the way back");
+            let held = |number| number == Semaphore::FlashProgramming.number();
+            if matches!(error, FlashError::Card(CardError::SemaphoreHeld { number, .. }) if held(number))
+            {
+                // Another program has the flash, and a reset could end its erase.
+                let (register_still, address_counts) = (false, None);
+                let (now, invalidated) = (None, Invalidated::NotLocked(error));
+                return WayBack {
+                    tried,
+                    now,
+                    old_runs,
+                    register_still,
+                    address_counts,
+                    invalidated,
+                };
+            }
         }
         let address = self.session.gateway.card.set_boot_address(trial.back_address);
         let set_back = address.as_ref().is_ok_and(|found| *found == trial.back_address);
