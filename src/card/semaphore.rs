@@ -210,7 +210,7 @@ impl Card {
         self.acquire_or_reclaim(Semaphore::FlashProgramming, tools)?;
         self.acquire_or_reclaim(Semaphore::Flash, gateway).inspect_err(|_| {
             // Best effort: the first error is the one that matters.
-            let _ = self.release(Semaphore::FlashProgramming);
+            let _ = self.release(Semaphore::FlashProgramming).and_then(|()| self.confirm_writes());
         })
     }
 }
@@ -291,7 +291,8 @@ impl FlashHold<'_> {
         };
         if let Err(error) = taken.and_then(|()| self.card.acquire(Semaphore::Flash)) {
             // Best effort: the first error is the one that matters.
-            let _ = self.card.release(Semaphore::FlashProgramming);
+            let freed = self.card.release(Semaphore::FlashProgramming);
+            let _ = freed.and_then(|()| self.card.confirm_writes());
             return Err(error);
         }
         self.held = true;
