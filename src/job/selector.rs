@@ -8,14 +8,16 @@ use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 const SIM: &str = "sim:";
+/// Extension of card files.
+pub(super) const CARD_FILE: &str = "cx3";
 /// Directory of the nodes of the vendor's `mst` driver.
 const MST: &str = "/dev/mst/";
 
-/// The name of a card. `Display` and JSON give back what was typed.
+/// The name of a card. `Display` and JSON give back what was typed; a card file has `sim:` in front.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CardSelector {
     /// A simulated card in this file.
@@ -91,7 +93,7 @@ impl FromStr for CardSelector {
     type Err = Infallible;
 
     fn from_str(typed: &str) -> Result<Self, Infallible> {
-        Ok(if let Some(path) = typed.strip_prefix(SIM) {
+        Ok(if let Some(path) = card_file(typed.as_bytes()) {
             Self::Sim(path.into())
         } else if let Some((device_id, number)) = mst(typed) {
             Self::Mst { typed: typed.to_owned(), device_id, number }
@@ -104,11 +106,18 @@ impl FromStr for CardSelector {
 impl From<&OsStr> for CardSelector {
     /// The file of a simulated card may have any name.
     fn from(typed: &OsStr) -> Self {
-        match typed.as_bytes().strip_prefix(SIM.as_bytes()) {
-            Some(path) => Self::Sim(OsStr::from_bytes(path).into()),
+        match card_file(typed.as_bytes()) {
+            Some(path) => Self::Sim(path.into()),
             None => escape::file_name(typed).parse().unwrap_or_else(|never| match never {}),
         }
     }
+}
+
+/// The card file that a name means: one behind `sim:`, or a path with the extension of card files.
+fn card_file(typed: &[u8]) -> Option<&OsStr> {
+    let path = OsStr::from_bytes(typed);
+    let plain = || Path::new(path).extension().is_some_and(|x| x == CARD_FILE).then_some(path);
+    typed.strip_prefix(SIM.as_bytes()).map(OsStr::from_bytes).or_else(plain)
 }
 
 impl fmt::Display for CardSelector {
@@ -145,6 +154,7 @@ fn mst(name: &str) -> Option<(u16, usize)> {
 #[cfg(test)]
 mod tests {
     use super::{CardSelector, mst};
+    use std::ffi::OsStr;
 
     #[test]
     fn names_of_mst_are_parsed() {
@@ -169,8 +179,13 @@ mod tests {
 
     #[test]
     fn a_selector_is_shown_as_typed() {
+        let file: CardSelector = "dir/card.cx3".parse().unwrap();
+        assert_eq!(file, CardSelector::from(OsStr::new("dir/card.cx3")));
+        assert_eq!(file.to_string(), "sim:dir/card.cx3");
         for (typed, is_sim) in [
             ("sim:my card.cx3", true),
+            ("card.cx3.bak", false),
+            (".cx3", false),
             ("sim:", true),
             ("/dev/mst/mt4099_pci_cr0", false),
             ("05:00.0", false),

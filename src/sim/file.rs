@@ -13,7 +13,7 @@ use crate::escape;
 use crc::{CRC_32_ISO_HDLC, Crc};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
@@ -112,16 +112,7 @@ impl CardFile {
             return Err(damaged("it is cut short, or something was added"));
         }
         let file = lock(file, path)?;
-        let mut newest: Option<(u64, Vec<u8>)> = None;
-        for at in SLOTS_AT {
-            let mut slot = vec![0; SLOT_LEN];
-            file.read_exact_at(&mut slot, at).map_err(io_error(path))?;
-            if let Some((counter, json)) = parse_record(&slot)
-                && newest.as_ref().is_none_or(|(best, _)| counter > *best)
-            {
-                newest = Some((counter, json.to_vec()));
-            }
-        }
+        let newest = newest_record(&file).map_err(io_error(path))?;
         let (counter, json) = newest.ok_or_else(|| damaged("neither record is valid"))?;
         let mut flash = vec![0; size as usize];
         file.read_exact_at(&mut flash, FLASH_AT).map_err(io_error(path))?;
@@ -139,6 +130,32 @@ impl CardFile {
         self.counter = counter;
         Ok(())
     }
+}
+
+/// The newest record of a file, read without its lock; `None` when it has none.
+pub(super) fn record_of(path: &Path) -> Option<Vec<u8>> {
+    let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
+    let mut start = [0; HEAD_LEN];
+    file.metadata().ok().filter(fs::Metadata::is_file)?;
+    file.read_exact_at(&mut start, 0).ok()?;
+    parse_head(&start, "").ok()?;
+    Some(newest_record(&file).ok()??.1)
+}
+
+/// Counter and JSON of the newest valid record.
+fn newest_record(file: &File) -> io::Result<Option<(u64, Vec<u8>)>> {
+    let mut newest: Option<(u64, Vec<u8>)> = None;
+    for at in SLOTS_AT {
+        let mut slot = vec![0; SLOT_LEN];
+        file.read_exact_at(&mut slot, at)?;
+        if let Some((counter, json)) = parse_record(&slot)
+            && newest.as_ref().is_none_or(|(best, _)| counter > *best)
+        {
+            newest = Some((counter, json.to_vec()));
+        }
+    }
+    Ok(newest)
 }
 
 fn lock(file: File, path: &Path) -> Result<Flock<File>, CardFileError> {

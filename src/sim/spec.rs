@@ -101,6 +101,13 @@ impl CardSpec {
         Some(Self { board: board.into(), hw_id, revision, chip, ..Self::default() })
     }
 
+    /// The first address with function 0 on a bus of its own that is not taken; that of the default card when
+    /// every one is.
+    pub fn free_address(taken: &[String]) -> String {
+        let mut addresses = (1..=u8::MAX).map(|bus| format!("0000:{bus:02x}:00.0"));
+        addresses.find(|bdf| !taken.contains(bdf)).unwrap_or_else(|| Self::default().bdf)
+    }
+
     /// PCI device id when no firmware runs: HW id + 1 (docs/hardware.md#recovery-mode).
     pub fn recovery_id(&self) -> u16 {
         self.hw_id.wrapping_add(1)

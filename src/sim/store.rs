@@ -2,7 +2,7 @@
 
 use super::boot::RunningFirmware;
 use super::bus::KEPT_SEMAPHORES;
-use super::file::{CardFile, io_error};
+use super::file::{CardFile, io_error, record_of};
 use super::records::LARGEST;
 use super::state::{CardState, SemaphoreHolder};
 use super::{CardFileError, CardSpec, Counters, Fault, FirmwareDefect, Misuse};
@@ -119,6 +119,12 @@ impl StoredCard {
         card.file = Some(file);
         card
     }
+}
+
+/// What the card in a file is, also while another process has it open; `None` for any other file.
+pub(super) fn spec_of(path: &Path) -> Option<CardSpec> {
+    let card: StoredCard = serde_json::from_slice(&record_of(path)?).ok()?;
+    Some(card.spec)
 }
 
 impl CardState {

@@ -182,3 +182,35 @@ fn only_a_card_of_which_doctor_has_nothing_to_report_is_ready() {
         }
     }
 }
+
+#[test]
+fn card_files_have_addresses_of_their_own() {
+    let bench = Sandbox::new();
+    // The address of a real card is taken as well.
+    device(&bench, "0000:02:00.0", "0x1003", true);
+    for file in ["a.cx3", "b.cx3", "sub/c.cx3", "./d.cx3"] {
+        fs::create_dir_all(bench.path("sub")).unwrap();
+        bench.run(&["sim", "create", file]).exits(0);
+    }
+    let address = |file| {
+        let json = bench.run(&["--json", "sim", "info", file]).exits(0).json();
+        json["result"]["spec"]["bdf"].as_str().unwrap().to_owned()
+    };
+    let addresses = ["a.cx3", "b.cx3", "sub/c.cx3", "d.cx3"].map(address);
+    assert_eq!(addresses, ["0000:01:00.0", "0000:03:00.0", "0000:01:00.0", "0000:04:00.0"]);
+    bench.run(&["sim", "create", "e.cx3", "--bdf", "0000:01:00.0"]).exits(0);
+    assert_eq!(address("e.cx3"), "0000:01:00.0", "what is named stays");
+}
+
+#[test]
+fn a_card_file_is_named_by_its_path_alone() {
+    let bench = Sandbox::owner();
+    let json = bench.run(&["--json", "-d", "card.cx3", "query"]).exits(0).json();
+    assert_eq!(json["device"], "sim:card.cx3");
+    fs::create_dir(bench.path("sub")).unwrap();
+    bench.write("sub/a b.cx3", &bench.read("card.cx3"));
+    bench.run(&["-d", "sub/a b.cx3", "query"]).exits(0);
+    bench.run(&["-d", "./card.cx3", "flint", "query"]).exits(0);
+    bench.run(&["flint", "-d", "card.cx3", "query"]).exits(0);
+    bench.run(&["-d", "none.cx3", "query"]).exits(3).one_clear_line().reports("none.cx3");
+}

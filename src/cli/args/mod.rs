@@ -34,7 +34,7 @@ use std::path::{Path, PathBuf};
     max_term_width = 100
 )]
 pub struct Cli {
-    /// The card: PCI address, network or RDMA device name, or `sim:FILE`
+    /// The card: PCI address, network or RDMA device name, or `sim:FILE` (`FILE.cx3` alone as well)
     #[arg(
         short = 'd',
         long = "device",

@@ -71,7 +71,7 @@ pub struct CreateArgs {
     /// Silicon revision [default: the board's]
     #[arg(long, value_name = "N")]
     pub revision: Option<u8>,
-    /// PCI address shown by `list`
+    /// PCI address shown by `list` [default: one that no card of the host and no card file beside it has]
     #[arg(long, value_name = "BDF")]
     pub bdf: Option<String>,
     /// Lock CR-space like a secure host; its key is 0123456789abcdef

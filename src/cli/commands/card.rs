@@ -6,7 +6,7 @@ use crate::cli::json::{self, ImageDocument};
 use crate::cli::page::Page;
 use crate::cli::text;
 use crate::escape;
-use crate::host::{Function, Host, OtherDevice};
+use crate::host::{Host, OtherDevice};
 use crate::image::Severity;
 use crate::job::{
     self, CardSelector, Code, DoctorOutcome, HintContext, ListEntry, Outcome, QueryOutcome,
@@ -15,34 +15,14 @@ use crate::job::{
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// Extension of card files that `list` shows without `-d`.
-const CARD_FILE: &str = "cx3";
-
 /// Card files in the current directory.
 pub(crate) fn cards_here() -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(Path::new(".")) else {
-        return Vec::new();
-    };
-    let mut paths: Vec<PathBuf> = entries
-        .flatten()
-        .filter(|e| e.file_type().is_ok_and(|t| t.is_file()))
-        .map(|e| PathBuf::from(e.file_name()))
-        .filter(|path| path.extension().is_some_and(|x| x == CARD_FILE))
-        .collect();
-    paths.sort();
-    paths
+    job::card_files(Path::new("."))
 }
 
 /// The only card there is, real or simulated; `typed` is the command that needs one.
 pub(super) fn only_card(host: &Host, typed: &str) -> Result<CardSelector, Failure> {
-    let mut cards: Vec<CardSelector> = host
-        .cards()
-        .unwrap_or_default()
-        .into_iter()
-        .filter(|card| card.function != Function::Virtual)
-        .map(|card| CardSelector::Host(card.bdf.to_string()))
-        .chain(cards_here().into_iter().map(CardSelector::Sim))
-        .collect();
+    let mut cards = job::all_cards(host, &cards_here());
     if cards.len() == 1 {
         return Ok(cards.remove(0));
     }

@@ -59,9 +59,8 @@ fn create(ctx: &mut Ctx<'_>, args: &CreateArgs) -> Ran {
     spec.pci_reset_boots = args.pci_reset == PciReset::Boots;
     spec.boots_highest_first = args.boot_order == BootOrder::HighestFirst;
     spec.honours_boot_address = args.boot_address == BootAddress::Honoured;
-    if let Some(bdf) = &args.bdf {
-        spec.bdf.clone_from(bdf);
-    }
+    let address = || job::free_address(&args.file, &ctx.host);
+    spec.bdf = args.bdf.clone().unwrap_or_else(address);
     let flash = if args.blank { Vec::new() } else { flash_of(ctx, args, &spec)? };
     let card =
         SimCard::create(&args.file, spec, &flash).map_err(|e| card_file_failure(e, &args.file))?;
