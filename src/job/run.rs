@@ -18,8 +18,8 @@ use crate::flash::{Boots, Events, FlashSource, Locked, Phase, Stopped, Tried, Wa
 use crate::host::Mark;
 use crate::image::FlashAddr;
 use crate::plan::{
-    Action, BootEvidence, BurnOptions, CardSnapshot, Pass, Plan, PlanReport, StartKind,
-    StartReport, StartRequest, TrialImages,
+    Action, BootEvidence, BurnOptions, Pass, Plan, PlanReport, StartKind, StartReport,
+    StartRequest, TrialImages,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -204,8 +204,8 @@ pub fn write_reporting(
         return Err(JobError::Declined);
     }
     let chip = card.chip;
-    let on_trial = expected(&action, action.trial, &card);
-    let untried_one = expected(&action, None, &card);
+    let on_trial = expected(&action, action.trial);
+    let untried_one = expected(&action, None);
     let probe = LeftProbe::new(&card, action.contents.as_ref());
     let written = action.version();
     let trial = action.trial;
@@ -319,23 +319,14 @@ fn log_plan(plan: &Plan) {
 }
 
 /// What is to boot afterwards, and by which evidence that is judged.
-fn expected(
-    action: &Action,
-    trial: Option<TrialImages>,
-    card: &CardSnapshot,
-) -> (BootReport, BootEvidence) {
+fn expected(action: &Action, trial: Option<TrialImages>) -> (BootReport, BootEvidence) {
     let new = action.contents.as_ref().zip(action.new_start());
     match (trial, new) {
         // It is seen running, or the job ends before this counts.
         (Some(trial), Some((contents, start))) => {
             (BootReport::of(start, contents.image()), BootEvidence::Running(trial.new))
         }
-        // Where no image is written, the plan's own evidence holds.
-        (None, _) if action.contents.is_none() => (action.boots.clone(), card.evidence()),
-        _ => {
-            let kept = action.boots.start.map_or(BootEvidence::Nothing, BootEvidence::Kept);
-            (action.boots.clone(), kept)
-        }
+        _ => (action.boots.clone(), action.evidence),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::check::Checks;
 use super::slot::ranges;
-use super::{ActionReport, BootReport, EraseReport, PlanReport, Target, Validity};
+use super::{ActionReport, BootEvidence, BootReport, EraseReport, PlanReport, Target, Validity};
 use crate::flash::{
     Geometry, Job, LayoutError, SectorAction, SectorMap, SectorPlan, Signature, overlap,
     plan_sectors,
@@ -31,6 +31,8 @@ pub struct Action {
     pub contents: Option<Contents>,
     /// What boots afterwards, as far as it is relied on.
     pub boots: BootReport,
+    /// By which evidence that is judged.
+    pub evidence: BootEvidence,
     /// Runs of the typestate machine, in order. One, except for a restore of both halves.
     pub passes: Vec<Pass>,
     /// An interruption at any point leaves a card that boots (P1).
@@ -278,14 +280,14 @@ impl Action {
     pub(super) fn new(
         target: Option<Target>,
         contents: Option<Contents>,
-        boots: BootReport,
+        (boots, evidence): (BootReport, BootEvidence),
         mut passes: Vec<Pass>,
         survives_interruption: bool,
     ) -> Self {
         for pass in &mut passes {
             pass.sectors.interruptible = survives_interruption;
         }
-        Self { target, contents, boots, passes, survives_interruption, trial: None }
+        Self { target, contents, boots, evidence, passes, survives_interruption, trial: None }
     }
 
     /// Where the image that is written starts.

@@ -43,6 +43,11 @@ impl BootEvidence {
     pub fn of(running: Option<Version>) -> Self {
         running.map_or(Self::Nothing, Self::Running)
     }
+
+    /// Of an image that is written to boot from `start`, if it is relied on to boot.
+    pub(super) fn written(boots: &BootReport) -> Self {
+        boots.start.map_or(Self::Nothing, Self::Kept)
+    }
 }
 
 /// The rule of docs/fs2.md#what-boots: which of the images at the signatures of a flash, in rising order,

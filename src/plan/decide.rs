@@ -8,8 +8,8 @@ use super::placement::{Placement, is, other_start, target};
 use super::request::{Base, PlanRequest};
 use super::rules::RomAction;
 use super::{
-    Action, BootReport, Bootability, BurnOptions, CardSnapshot, CheckId, IdentityChange, ImageSlot,
-    Plan, PlanReport, bootability, rules, rules_flash,
+    Action, BootEvidence, BootReport, Bootability, BurnOptions, CardSnapshot, CheckId,
+    IdentityChange, ImageSlot, Plan, PlanReport, bootability, rules, rules_flash,
 };
 use crate::image::{Contents, Identity, Layout, PatchError};
 
@@ -199,7 +199,9 @@ fn place(
         // A copy of what runs is for this chip as well.
         let sure = bootability(start, result.image(), card.chip) == Bootability::Sure;
         let expected = (sure || own_base && boots).then(|| BootReport::of(start, result.image()));
-        Action::new(target, Some(result), expected.unwrap_or_default(), passes, survives)
+        let expected = expected.unwrap_or_default();
+        let evidence = BootEvidence::written(&expected);
+        Action::new(target, Some(result), (expected, evidence), passes, survives)
     });
     let mut plan = Plan::of(checks, own, Some(image), action);
     if let Some((own, result)) = own.zip(result.as_ref()) {

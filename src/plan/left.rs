@@ -2,7 +2,7 @@
 
 use super::boot::{BootEvidence, BootReport};
 use super::slot::{slots, wavers};
-use super::{CardSnapshot, ImageSlot};
+use super::{Bootability, CardSnapshot, ImageSlot};
 use crate::card::Chip;
 use crate::flash::{Boots, overlap};
 use crate::image::{FlashAddr, MAGIC, START_CANDIDATES, SourceError};
@@ -43,6 +43,12 @@ impl BootsBefore {
     fn same(&self, now: &[ImageSlot], before: &ImageSlot) -> bool {
         let mut at = now.iter().filter(|slot| slot.start == before.start);
         at.any(|slot| slot.bytes().is_some() && slot.bytes() == before.bytes())
+    }
+
+    /// These have every complete image unchanged, and no other.
+    pub(super) fn holds_the_same(&self, now: &[ImageSlot]) -> bool {
+        let complete = now.iter().filter(|slot| slot.bootability() != Bootability::No);
+        complete.count() == self.slots.len() && self.slots.iter().all(|slot| self.same(now, slot))
     }
 
     /// The image that booted, where these images have it unchanged.

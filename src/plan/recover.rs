@@ -7,7 +7,8 @@ use super::identity::{fits as identity_fits, usable};
 use super::placement::{Placement, other_start, target};
 use super::rules::RomAction;
 use super::{
-    Action, BootReport, Bootability, BurnOptions, CardSnapshot, CheckId, ImageSlot, Plan, rules,
+    Action, BootEvidence, BootReport, Bootability, BurnOptions, CardSnapshot, CheckId, ImageSlot,
+    Plan, rules,
 };
 use crate::image::{Contents, FlashAddr, Identity, Layout};
 
@@ -51,7 +52,8 @@ pub fn plan_recover(
     );
     let action = result.clone().zip(passes).map(|(contents, passes)| {
         let boots = BootReport::of(start, contents.image());
-        Action::new(Some(target(layout, start)), Some(contents), boots, passes, false)
+        let evidence = BootEvidence::written(&boots);
+        Action::new(Some(target(layout, start)), Some(contents), (boots, evidence), passes, false)
     });
     let mut plan = Plan::of(checks, old, Some(result.as_ref().unwrap_or(image)), action);
     if let Some((old, new)) = old.zip(result.as_ref()) {

@@ -67,7 +67,8 @@ pub fn plan_config_reset(card: &CardSnapshot) -> Plan {
         CheckId::Protection,
         rules_flash::protection(&card.flash_chip, &card.protection, passes.as_deref()),
     );
-    let action = passes.map(|passes| Action::new(None, None, card.boots(), passes, true));
+    let action =
+        passes.map(|passes| Action::new(None, None, (card.boots(), card.evidence()), passes, true));
     let mut plan = Plan::of(checks, own, own, action);
     if plan.action.is_some() {
         let text = "The card's settings fall back to those of the ini in its image.";

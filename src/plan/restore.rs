@@ -4,7 +4,7 @@
 //! image in the other one wherever there is one.
 
 use super::action::{PassContext, boot_address};
-use super::boot::BootReport;
+use super::boot::{BootEvidence, BootReport};
 use super::check::{Checks, Verdict};
 use super::compare::{changes, kept};
 use super::decide::NOT_FAILSAFE;
@@ -51,8 +51,8 @@ pub fn plan_restore(card: &CardSnapshot, backup: &BackupFacts) -> Plan {
     .map(|then| without_unsteady(then, backup.wavering.clone()));
     let (then, invalidated) =
         then.map_or((None, Vec::new()), |(then, invalidated)| (Some(then), invalidated));
+    let evidence = then.as_ref().map_or(BootEvidence::Nothing, |then| evidence(card, backup, then));
     let boots = then.as_ref().map(|then| {
-        let evidence = BootsBefore::of(card).evidence(&then.slots);
         BootReport::among(then.slots.iter().map(ImageSlot::place), card.chip, evidence)
     });
     let boots = boots.unwrap_or_default();
@@ -124,7 +124,7 @@ pub fn plan_restore(card: &CardSnapshot, backup: &BackupFacts) -> Plan {
     );
     let action = order.zip(old_image).map(|(order, old)| {
         let target = Some(Target::WholeFlash);
-        Action::new(target, Some(old.clone()), boots, order.passes, order.survives)
+        Action::new(target, Some(old.clone()), (boots, evidence), order.passes, order.survives)
     });
     let mut plan = Plan::of(checks, now, old_image, action);
     if plan.action.is_some() {
@@ -186,6 +186,25 @@ fn same_card(now: Option<&ImageSlot>, old: &ImageSlot, change: Option<(Mac, Mac)
         ours.macs[0],
         theirs.macs[0]
     ))
+}
+
+/// What is known of the image that boots of those in the backup. Of several, the version that the card ran
+/// with them decides: now, where it holds the same, else when the backup was made. That another image than
+/// a bootable one boots is believed of the card only.
+fn evidence(card: &CardSnapshot, backup: &BackupFacts, then: &CardSnapshot) -> BootEvidence {
+    let before = BootsBefore::of(card);
+    let shown = card.evidence();
+    if shown != BootEvidence::Nothing && before.holds_the_same(&then.slots) {
+        return shown;
+    }
+    let ran = |slot: &&ImageSlot| slot.image().and_then(Image::fw_version) == backup.running;
+    let mut ran = then.bootable().filter(ran);
+    match (backup.running, ran.next(), ran.next()) {
+        (Some(version), Some(slot), None) if slot.bootability() == Bootability::Sure => {
+            BootEvidence::Running(version)
+        }
+        _ => before.evidence(&then.slots),
+    }
 }
 
 /// The manifest shows that this image ran on a chip of this card's revision.

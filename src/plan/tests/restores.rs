@@ -103,6 +103,34 @@ fn a_restore_keeps_one_half_bootable_where_possible() {
 }
 
 #[test]
+fn the_image_that_ran_boots_of_two_in_a_backup() {
+    let [a, b] = ["2.36.5150", "2.42.5000"].map(|v| own(&pro(v)));
+    let two = flash(2 << 20, &[(&a, Half::Even), (&b, Half::Odd)]);
+    let boots = |card: &CardSnapshot, backup: &BackupFacts| {
+        let plan = plan_restore(card, backup);
+        accepted(&plan);
+        plan.action.unwrap().boots.version
+    };
+    let newer = || BackupFacts { running: Some(version("2.42.5000")), ..backup(two.clone()) };
+    // Other settings, the same images: the card shows which boots.
+    let mut now = two.clone();
+    now[(1 << 20) + 0xF_E000] = 7;
+    let mut card = snapshot_on(M25PX16, PRO, &now, 0);
+    for shown in ["2.42.5000", "2.36.5150"] {
+        card.running = Some(version(shown));
+        assert_eq!(boots(&card, &newer()), card.running);
+        assert_eq!(boots(&card, &backup(two.clone())), card.running);
+    }
+    // The card holds something else: the manifest shows it.
+    let one = snapshot_on(M25PX16, PRO, &flash(2 << 20, &[(&a, Half::Even)]), 0);
+    assert_eq!(boots(&one, &newer()), Some(version("2.42.5000")));
+    // Without either, the lowest.
+    assert_eq!(boots(&one, &backup(two.clone())), Some(version("2.36.5150")));
+    let third = BackupFacts { running: Some(version("2.40.7000")), ..backup(two) };
+    assert_eq!(boots(&one, &third), Some(version("2.36.5150")));
+}
+
+#[test]
 fn a_non_failsafe_flash_is_restored_byte_for_byte() {
     let old = own(&cx3("2.35.5100"));
     let new = own(&cx3("2.42.5000"));
