@@ -2,7 +2,7 @@
 
 use super::make::{CampaignCase, CampaignJob};
 use crate::support::flint::witness;
-use cx3flash::image::Contents;
+use cx3flash::image::{Contents, FlashAddr, Version};
 use cx3flash::job::{Activation, Exit, JobError, WriteOutcome};
 use cx3flash::plan::StartKind;
 use cx3flash::sim::{
@@ -51,6 +51,7 @@ pub(super) struct Before {
     flash: Vec<u8>,
     marginal: Vec<(u32, u8)>,
     outcomes: BootOutcomes,
+    running: BootOutcome,
     mutations: u64,
     misuse: usize,
     firmware_changes: usize,
@@ -62,6 +63,7 @@ impl Before {
             flash: card.flash(),
             marginal: card.marginal_cells(),
             outcomes: card.boot_outcomes(),
+            running: card.running(),
             mutations: card.mutations(),
             misuse: card.misuse().len(),
             firmware_changes: card.firmware_changes().len(),
@@ -194,6 +196,11 @@ pub(super) fn judge(
             if !resets && !dead && hangs(card) {
                 return Err("what was started hangs".into());
             }
+            let unsure = ["both images are complete", "whether the new image is still one"];
+            let alone = !unsure.iter().any(|text| report.text.contains(text));
+            if report.old_runs.is_some() && alone && now.lowest_first != now.highest_first {
+                return Err(format!("the image that was not started stays: {now:?}"));
+            }
         }
         Exit::NeedsRecover => {
             if boots_now.contains(&true) && boots_strictly(card) && !hangs(card) {
@@ -244,7 +251,9 @@ pub(super) fn judge(
     let not_ours = report.exit == Exit::NotReady
         && any(|f| matches!(f, Fault::WrongRegister { .. }))
         && card.semaphores_held() == [40];
-    let held = held || hangs(card);
+    // Firmware that hangs keeps the one it took.
+    let firmware_has = hangs(card) && card.semaphores_held() == [63];
+    let held = held || firmware_has;
     if !card.is_silent() && !held && !resets && !not_ours && !card.semaphores_held().is_empty() {
         return Err(format!("semaphores {:?} stay taken", card.semaphores_held()));
     }
@@ -311,22 +320,26 @@ fn done(
     // What a backup holds may be an image of which nothing is promised.
     let restored = matches!(job, CampaignJob::Restore(_));
     let promises = wrote.boots.as_ref().is_some_and(|boots| boots.start.is_some());
-    // A restore leaves both images of its backup, and of two the lowest counts (docs/fs2.md#what-boots).
-    let outcomes = [(&now.lowest_first, true), (&now.highest_first, !restored)];
-    for (outcome, counts) in outcomes.into_iter().filter(|_| promises || !restored) {
-        let (BootOutcome::Image { start, version } | BootOutcome::Hung { start, version }) =
-            outcome
-        else {
+    let boots = wrote.boots.clone().unwrap_or_default();
+    let outcomes = [&now.lowest_first, &now.highest_first];
+    let counted = match restored && outcomes[0] != outcomes[1] {
+        true => counted_of_two(before, &now, &flash, boots.start),
+        false => outcomes.to_vec(),
+    };
+    if promises && counted.is_empty() {
+        return Err(format!("{boots:?} is reported, {now:?} boots"));
+    }
+    for outcome in outcomes.into_iter().filter(|_| promises || !restored) {
+        let Some((start, version)) = loaded(outcome) else {
             return Err(format!("{now:?} boots: {:?}", card.boot_refusals()));
         };
-        if !counts {
+        if !counted.contains(&outcome) {
             continue;
         }
-        let boots = wrote.boots.clone().unwrap_or_default();
-        if boots.version != Some(*version) || boots.start != Some(*start) {
+        if boots.version != Some(version) || boots.start != Some(start) {
             return Err(format!("{boots:?} is reported, {outcome:?} boots"));
         }
-        let image = Contents::from_dump(&flash, *start).map_err(|e| e.to_string())?;
+        let image = Contents::from_dump(&flash, start).map_err(|e| e.to_string())?;
         let digest: String =
             Sha256::digest(image.bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
         if wrote.image_sha256.as_ref().is_some_and(|wanted| *wanted != digest) {
@@ -350,6 +363,39 @@ fn done(
         return Err(format!("a cell at {at:#x} is left between two states"));
     }
     Ok(())
+}
+
+/// Where the firmware that was loaded starts, and its version.
+fn loaded(outcome: &BootOutcome) -> Option<(FlashAddr, Version)> {
+    match *outcome {
+        BootOutcome::Image { start, version } | BootOutcome::Hung { start, version } => {
+            Some((start, version))
+        }
+        _ => None,
+    }
+}
+
+/// A restore leaves both images of its backup. Where the card held the same two, the one counts that ran; else
+/// the one that is reported.
+fn counted_of_two<'o>(
+    before: &Before,
+    now: &'o BootOutcomes,
+    flash: &[u8],
+    reported: Option<FlashAddr>,
+) -> Vec<&'o BootOutcome> {
+    let outcomes = [&now.lowest_first, &now.highest_first];
+    let starts = outcomes.map(|outcome| loaded(outcome).map(|(start, _)| start));
+    let bytes = |flash: &[u8], start: Option<FlashAddr>| {
+        Contents::from_dump(flash, start?).ok().map(|image| image.bytes().to_vec())
+    };
+    let same = starts.iter().all(|start| bytes(&before.flash, *start) == bytes(flash, *start));
+    let versions = outcomes.map(|outcome| loaded(outcome).map(|(_, version)| version));
+    let ran = loaded(&before.running).map(|(start, _)| start);
+    let wanted = match same && versions[0] != versions[1] && starts.contains(&ran) {
+        true => ran,
+        false => reported,
+    };
+    outcomes.into_iter().zip(starts).filter(|(_, start)| *start == wanted).map(|(o, _)| o).collect()
 }
 
 fn refused_for_full_crc(card: &SimCard) -> bool {
