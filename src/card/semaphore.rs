@@ -347,9 +347,7 @@ impl FlashHold<'_> {
         tracing::warn!("semaphore 63 is still taken: whether the card was reset is not known");
         Ok(false)
     }
-}
 
-impl FlashHold<'_> {
     /// [`FlashHold::software_reset`], and what runs after it, watched for `time`.
     ///
     /// # Errors

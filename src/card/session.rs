@@ -76,7 +76,7 @@ pub struct FirmwareSeen {
     pub state: FirmwareState,
     /// `None` also when its version was not the same each time.
     pub version: Option<RunningVersion>,
-    /// The register at 0x41270 changed each time ([`Card::shows_life`]).
+    /// The register at 0x41270 did not stand still at several looks in a row ([`Card::shows_life`]).
     pub lives: bool,
     /// It changed at least once.
     pub moved: bool,

@@ -83,7 +83,7 @@ pub fn activate(device: &mut Device, events: &mut dyn Events) -> Result<Activate
     };
     // What runs after a look could not be read.
     let locks = device.locks_again(images.iter().filter_map(|report| report.image.as_ref()));
-    let driver = device.borrowed.as_ref().is_some_and(|b| b.original_driver().is_some());
+    let driver = device.original_driver().is_some();
     if driver && !locks && no_reset(device).is_none() && !reset_is_contradicted(&facts) {
         let life_shows = shows_life(device)?;
         look(device, &facts, flashed, life_shows, events)?;
@@ -116,7 +116,7 @@ pub(super) fn activate_after(
         });
         return Ok(None);
     }
-    let resets = device.borrowed.as_ref().is_none_or(|b| b.original_driver().is_none());
+    let resets = device.original_driver().is_none();
     if resets && reset_is_contradicted(facts) {
         events.emit(Event::Note {
             text: "the self-test of this card has shown that a software reset does not load its firmware: \
@@ -131,7 +131,7 @@ pub(super) fn activate_after(
 /// Refuses a software reset below a port that would take the card away. A card that goes back to its
 /// driver is reset by that driver's probe, as at every boot.
 pub(super) fn may_reset(device: &Device) -> Result<(), JobError> {
-    match device.borrowed.as_ref().and_then(|b| b.original_driver()) {
+    match device.original_driver() {
         Some(_) => Ok(()),
         None => no_reset(device).map_or(Ok(()), Err),
     }
@@ -163,7 +163,7 @@ pub(super) fn activate_as(
     wanted: Version,
     events: &mut dyn Events,
 ) -> Result<Activation, JobError> {
-    let Some(driver) = device.borrowed.as_ref().and_then(|b| b.original_driver()) else {
+    let Some(driver) = device.original_driver() else {
         let seen = watched_reset(device, facts, wanted, events)?;
         return activated_by_reset(device, facts, wanted, seen);
     };

@@ -165,6 +165,11 @@ impl Device {
         }
     }
 
+    /// The driver that a borrowed card was taken from, and that gets it back.
+    pub(super) fn original_driver(&self) -> Option<String> {
+        self.borrowed.as_ref()?.original_driver()
+    }
+
     /// Give a borrowed card back. Nothing may run on its flash: every session has ended, and a
     /// session waits for the chip before it frees the semaphores.
     pub fn end(&mut self) {

@@ -31,8 +31,14 @@ pub struct FirstStart {
     pub detail: String,
 }
 
-/// What the plan has to know of card and host.
-pub(super) fn start_facts(device: &Device, facts: &CardFacts, request: StartRequest) -> StartFacts {
+/// What the plan of a start has to know of card and host. A reset that `locks` the card leaves it unreadable:
+/// no trial, no look.
+pub(super) fn start_facts(
+    device: &Device,
+    facts: &CardFacts,
+    request: StartRequest,
+    locks: bool,
+) -> StartFacts {
     let home = match &device.borrowed {
         Some(borrowed) if borrowed.was_on_vfio() => CardHome::Vfio,
         Some(borrowed) if borrowed.original_driver().is_some() => CardHome::Driver,
@@ -44,12 +50,14 @@ pub(super) fn start_facts(device: &Device, facts: &CardFacts, request: StartRequ
                 .to_owned()
         })
     };
+    let no_reset = || no_reset(device).map(|error| error.to_string()).or_else(contradicted);
+    let locked = locks.then(|| "a reset locks this card, and its key was not given".to_owned());
     let known = facts.address_record();
     StartFacts {
         request,
         home,
         no_firmware: device.card.firmware() != FirmwareState::Runs,
-        no_reset: no_reset(device).map(|error| error.to_string()).or_else(contradicted),
+        no_reset: locked.or_else(no_reset),
         address_ignored: known.filter(|known| known.fact == AddressFact::Ignored).map(|known| {
             format!(
                 "this card takes no notice of the boot address register ({}, {})",
@@ -76,20 +84,6 @@ impl Device {
             |image: &Image| image.info.as_ref().is_some_and(|i| i.hw_access_key == Some(true));
         !self.card.has_key() && images.into_iter().any(keyed)
     }
-}
-
-/// What the plan of a start has to know. After a reset that locks the card nothing is read: no trial, no look.
-pub(super) fn start_facts_of(
-    device: &Device,
-    facts: &CardFacts,
-    request: StartRequest,
-    locks: bool,
-) -> StartFacts {
-    let mut start = start_facts(device, facts, request);
-    if locks {
-        start.no_reset = Some("a reset locks this card, and its key was not given".to_owned());
-    }
-    start
 }
 
 /// As the typestate takes it.
@@ -272,7 +266,7 @@ pub(super) fn start(
     events: &mut dyn Events,
 ) -> Result<Option<Activation>, JobError> {
     let Finished { request, plan, tried, life_shows, wanted } = *finished;
-    let home = device.borrowed.as_ref().and_then(|borrowed| borrowed.original_driver());
+    let home = device.original_driver();
     let seen = match (plan.map(|plan| plan.kind), tried) {
         (_, Some(seen)) => Some(seen),
         (Some(StartKind::Look), None) => {

@@ -5,14 +5,16 @@ use super::activate::no_reset;
 use super::code::Exit;
 use super::device::open_borrowed;
 use super::error_text::error_chain;
-use super::settle::{is_complete, settled_boot};
+use super::session::version;
+use super::settle::{complete_at, settled_boot};
 use super::{Device, HostReport, JobError};
-use crate::card::{FirmwareState, Semaphore, SemaphoreState, Staleness, WATCH, WATCHED};
+use crate::card::{FirmwareState, ResetSeen, Semaphore, SemaphoreState, Staleness, WATCH, WATCHED};
 use crate::flash::{Event, Events};
 use crate::host::{
     Bdf, BorrowOptions, Borrowed, Droppable, Ending, ForgetChoice, Host, HostError, Lease,
     LeaseError, Mark, Marks, Pending, VfioError, give_back,
 };
+use crate::image::Image;
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -246,9 +248,12 @@ pub(super) fn release_and_probe(device: &mut Device, marks: Marks) -> Result<(),
     let Some(back) = marks.back_address else {
         return Ok(());
     };
-    if boots.is_some_and(|boots| boots.start.is_none()) || !is_complete(device, back)? {
+    if boots.is_some_and(|boots| boots.start.is_none()) {
         return Ok(());
     }
+    let Some(old) = complete_at(device, back)? else {
+        return Ok(());
+    };
     // The next reset, which may be the driver's, starts the old image.
     let shown = device.card.set_boot_address(back)?;
     if shown != back {
@@ -257,11 +262,21 @@ pub(super) fn release_and_probe(device: &mut Device, marks: Marks) -> Result<(),
     if device.card.firmware() == FirmwareState::Runs && device.card.shows_life()? {
         return Ok(());
     }
-    // Firmware that has stopped leaves its version behind. A card that does not come back has none either.
-    let reset = no_reset(device).is_none().then(|| device.card.reset_and_watch(WATCHED));
-    if !matches!(reset, Some(Ok(seen)) if seen.firmware.state == FirmwareState::Runs && seen.firmware.lives)
-    {
+    if !starts(device, &old, marks.no_life) {
         device.note(Mark::NoFirmware);
     }
     Ok(())
+}
+
+/// A reset starts the firmware of `old`. Where it showed no life before either, its version after the reset
+/// decides: firmware that has stopped leaves its version behind, a reset does not.
+pub(super) fn starts(device: &mut Device, old: &Image, no_life: bool) -> bool {
+    if no_reset(device).is_some() {
+        return false;
+    }
+    let Ok(ResetSeen { firmware, .. }) = device.card.reset_and_watch(WATCHED) else {
+        return false;
+    };
+    let as_before = no_life && firmware.version.map(version) == old.fw_version();
+    firmware.state == FirmwareState::Runs && (firmware.lives || as_before)
 }

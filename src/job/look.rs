@@ -23,7 +23,7 @@ pub(super) fn look(
 ) -> Result<ResetSeen, JobError> {
     let seen = watched_reset(device, facts, wanted, events)?;
     let runs = seen.firmware.state == FirmwareState::Runs;
-    let to_a_driver = device.borrowed.as_ref().is_some_and(|b| b.original_driver().is_some());
+    let to_a_driver = device.original_driver().is_some();
     let stopped = life_shows && !seen.firmware.lives && to_a_driver;
     if runs && !stopped {
         return Ok(seen);

@@ -3,7 +3,7 @@
 
 use super::assumptions::{judge, quick};
 use super::backup::{confirm as confirm_backup, remember, reserve, store};
-use super::first_start::{self, Finished, LOCKS_AGAIN, confirmed, start_facts_of, trial_of};
+use super::first_start::{self, Finished, LOCKS_AGAIN, confirmed, start_facts, trial_of};
 use super::look::shows_life;
 use super::session::{CardFacts, serial_of, snapshot};
 use super::settle::{LeftProbe, after_change, settle, what_boots};
@@ -122,7 +122,7 @@ pub fn plan(
     let mut plan = image.plan(&card, options);
     judge(device, &facts, &card, &mut plan);
     let locks = device.locks_again(card.images().chain(plan.new_image()));
-    plan.starts(&card, &start_facts_of(device, &facts, StartRequest::Trial, locks));
+    plan.starts(&card, &start_facts(device, &facts, StartRequest::Trial, locks));
     if locks && plan.action.is_some() {
         plan.report.warnings.push(LOCKS_AGAIN.to_owned());
     }
@@ -169,7 +169,7 @@ pub fn write_reporting(
     let mut plan = decide(&card);
     judge(device, &facts, &card, &mut plan);
     let locks = device.locks_again(card.images().chain(plan.new_image()));
-    plan.starts(&card, &start_facts_of(device, &facts, options.start, locks));
+    plan.starts(&card, &start_facts(device, &facts, options.start, locks));
     log_plan(&plan);
     let known = known.insert(WriteOutcome {
         card: described,
@@ -225,7 +225,8 @@ pub fn write_reporting(
         }
         journal.mark(Mark::FlashTouched)?;
         if let Some(images) = trial {
-            journal.mark(Mark::Trial(images.back_address))?;
+            let back = images.back_address;
+            journal.mark(Mark::Trial { back, life_shows })?;
         }
     }
     let ended =

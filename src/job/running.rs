@@ -31,7 +31,7 @@ impl RunningNow {
         before: Option<Version>,
         flashed: Option<Version>,
     ) -> Self {
-        let driver = device.borrowed.as_ref().is_some_and(|b| b.original_driver().is_some());
+        let driver = device.original_driver().is_some();
         let found = if driver { by_driver(device) } else { running_version(device) };
         let (version, problem) = match found {
             Ok(version) => (version, None),

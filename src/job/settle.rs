@@ -141,18 +141,21 @@ pub(super) fn settled_boot(device: &mut Device) -> Result<Option<BootReport>, Jo
     settle(device, None, &mut reading, &sure)
 }
 
-/// The image that this boot address names is complete.
-pub(super) fn is_complete(device: &mut Device, boot_address: u32) -> Result<bool, JobError> {
+/// The complete image that this boot address names.
+pub(super) fn complete_at(
+    device: &mut Device,
+    boot_address: u32,
+) -> Result<Option<Image>, JobError> {
     let chip = device.card.chip();
     let mut reading = |flash: &mut FlashSource<'_, '_>| {
         let (images, _) = read_places(flash, None)?;
-        let complete = |(start, image): &(FlashAddr, Option<Image>)| {
-            let judged = image.as_ref().map(|image| bootability(*start, image, chip));
-            start.0 == boot_address >> 8 && judged.is_some_and(|judged| judged != Bootability::No)
-        };
-        Ok(images.iter().any(complete))
+        let named = images.into_iter().find(|(start, _)| start.0 == boot_address >> 8);
+        let complete = named.and_then(|(start, image)| {
+            image.filter(|image| bootability(start, image, chip) != Bootability::No)
+        });
+        Ok(complete)
     };
-    settle(device, None, &mut reading, &|complete| *complete)
+    settle(device, None, &mut reading, &Option::is_some)
 }
 
 /// What boots, by `evidence`, after a job that should leave `expected`. That image was compared byte for byte

@@ -47,7 +47,7 @@ pub fn unlock(
 ) -> Result<UnlockOutcome, JobError> {
     let card = CardFacts::of(device)?.without_flash();
     let enabled = device.card.was_unlocked();
-    if enabled && device.borrowed.as_ref().is_some_and(|b| b.original_driver().is_some()) {
+    if enabled && device.original_driver().is_some() {
         let text = "the card's driver resets it when it gets the card back, which locks it again: \
                     give --key-file to the command that needs the card";
         events.emit(Event::Note { text: text.into() });

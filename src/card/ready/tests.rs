@@ -418,3 +418,39 @@ fn watching_a_semaphore_needs_many_polls_however_long_they_take() {
     assert!(matches!(watched.unwrap(), crate::card::Staleness::Stale { watched_ms: 7000 }));
     assert!(reads.get() - before > 100, "{}", reads.get() - before);
 }
+
+/// Firmware of which 0x41270 stands still.
+const STILL: Phase = Phase { test: 0x1234, ..RUNS };
+
+#[test]
+fn firmware_that_stands_still_at_one_look_lives() {
+    for still_ms in [20, 150] {
+        let curve = [(0, RUNS), (1000, STILL), (1000 + still_ms, RUNS)];
+        let scripted = Scripted::new(&curve);
+        let mut card = scripted.open().unwrap();
+        let seen = card.watch_firmware(Duration::from_secs(2)).unwrap();
+        assert_eq!((seen.lives, seen.moved), (true, true), "{still_ms}");
+        assert_eq!(seen.state, FirmwareState::Runs);
+    }
+}
+
+#[test]
+fn firmware_that_stands_still_at_several_looks_has_stopped() {
+    let scripted = Scripted::new(&[(0, RUNS), (1000, STILL)]);
+    let seen = scripted.open().unwrap().watch_firmware(Duration::from_secs(2)).unwrap();
+    assert_eq!((seen.lives, seen.moved), (false, true));
+    // The watch ends with that.
+    assert!(scripted.now_ms() < 2000);
+}
+
+#[test]
+fn a_version_that_shows_late_after_a_reset_is_seen() {
+    for late_ms in [0, 4000] {
+        let mut scripted = Scripted::new(&[(0, OLD)]);
+        scripted.after_reset = vec![(0, SILENT), (500, NO_VERSION), (2000 + late_ms, RUNS)];
+        let mut card = scripted.open().unwrap();
+        let seen = card.reset_and_watch(Duration::from_secs(2)).unwrap();
+        assert!(seen.arrived, "{late_ms}");
+        assert!(seen.firmware.version.is_some() && seen.firmware.lives, "{late_ms}: {seen:?}");
+    }
+}

@@ -126,4 +126,7 @@ pub struct Marks {
     /// seen running.
     #[serde(default)]
     pub back_address: Option<u32>,
+    /// The firmware that ran before showed no life by a register.
+    #[serde(default)]
+    pub no_life: bool,
 }

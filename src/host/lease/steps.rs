@@ -28,8 +28,13 @@ pub enum Mark {
     Boots(bool),
     /// No firmware was seen running, whatever the flash holds.
     NoFirmware,
-    /// A new image is about to be started while the old one stays: the boot address of the old one.
-    Trial(u32),
+    /// A new image is about to be started while the old one stays.
+    Trial {
+        /// Boot address of the old one.
+        back: u32,
+        /// Whether its firmware shows life by a register.
+        life_shows: bool,
+    },
     /// A serial number that the card shows once an image runs that is on its flash, or about to be written.
     NewSerial(u64),
 }
@@ -123,7 +128,10 @@ impl Lease {
                 marks.boots = None;
                 marks.no_firmware = true;
             }
-            Mark::Trial(back) => marks.back_address = Some(back),
+            Mark::Trial { back, life_shows } => {
+                marks.back_address = Some(back);
+                marks.no_life = !life_shows;
+            }
             Mark::NewSerial(serial) => self.record.new_serials.push(serial),
         }
     }

@@ -101,6 +101,20 @@ fn semaphores_that_others_take_after_the_reset_of_a_trial_are_not_freed() {
 }
 
 #[test]
+fn the_way_back_does_not_reset_a_card_whose_flash_another_program_has() {
+    let card = pro_card(Half::Even);
+    let defect = FirmwareDefect::NeverStarts { recovery_id: false };
+    card.inject(Fault::Firmware { fw_version: version(NEW), defect });
+    let (ended, _) = burn_at(&card, &pro(NEW), goes_back, Some(Fault::Usurped { after: 0 }));
+    let error = ended.unwrap_err();
+    // A reset would have freed them.
+    assert_eq!(card.semaphores_held(), [40, 63], "{error}");
+    assert_eq!(error.outcome().exit, Exit::OutcomeUnknown, "{error}");
+    assert_eq!(signatures(&card), 2);
+    assert_eq!(card.misuse(), []);
+}
+
+#[test]
 fn firmware_that_ran_before_a_trial_does_not_show_that_it_was_loaded() {
     let card = pro_card(Half::Even);
     let bench = Bench::new();
@@ -192,4 +206,19 @@ fn host_restore_gives_a_card_back_from_a_killed_trial_with_its_old_firmware() {
         }
         clean(&card);
     }
+}
+
+#[test]
+fn host_restore_accepts_old_firmware_that_showed_no_life_before_the_trial_either() {
+    let starts = |running: &str, old: &str, no_life: bool| {
+        let card = card_of(pro_spec(), &[(&own(&pro(running)), Half::Even)]);
+        card.inject(Fault::StillRegister);
+        let old = own(&pro(old));
+        let started = host::starts(&mut opened(&card), old.image(), no_life);
+        clean(&card);
+        started
+    };
+    assert!(starts(OLD, OLD, true));
+    assert!(!starts(OLD, OLD, false));
+    assert!(!starts(NEW, OLD, true));
 }
