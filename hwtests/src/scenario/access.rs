@@ -26,6 +26,25 @@ pub(super) fn three_register_accesses_agree(host: &mut dyn TestHost) -> Result<(
     no_misuse(host)
 }
 
+/// `selftest --reset` contradicts nothing, restarts the chip by VFIO or reports that there is no such reset, and
+/// restores the host.
+pub(super) fn selftest_tries_the_reset_of_vfio(host: &mut dyn TestHost) -> Result<()> {
+    let before = with_driver(host)?;
+    let report = host.expect("selftest --reset --yes", 0)?;
+    before.assert_unchanged(host)?;
+    let stages = report.at("/result/stages")?.as_array().context("stages")?;
+    let reset = stages.iter().find(|stage| stage["id"] == "reset").context("no stage `reset`")?;
+    let figure = |name: &str| {
+        let figures = reset["figures"].as_array().into_iter().flatten();
+        figures.filter(|figure| figure["name"] == name).map(|figure| &figure["value"]).next()
+    };
+    let tried = figure("vfio_reset").context("VFIO's reset was not tried")?;
+    // The lab's card has a function level reset.
+    ensure!(host.server(0).is_none() || tried != "there is none", "{reset}");
+    ensure!(figure("running").is_some(), "no firmware runs behind the reset: {reset}");
+    Ok(())
+}
+
 /// A user of the node's group may query a card on vfio-pci, which stays there. Without the group:
 /// exit 5.
 pub(super) fn a_user_of_the_vfio_group_may_query(host: &mut dyn TestHost) -> Result<()> {

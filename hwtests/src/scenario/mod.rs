@@ -70,6 +70,7 @@ pub fn all() -> Vec<Scenario> {
             Writes burns::activate_restores_the_host,
             Lab burns::a_chip_that_boots_slowly_gives_the_same_results,
             Reads access::three_register_accesses_agree,
+            Reads access::selftest_tries_the_reset_of_vfio,
             Lab access::a_user_of_the_vfio_group_may_query,
             Writes access::a_card_on_vfio_pci_stays_there,
             Lab access::kvm_probe_runs_with_dev_kvm_only,
@@ -91,6 +92,8 @@ pub fn all() -> Vec<Scenario> {
             Lab kills::the_card_boots_after_a_kill_inside_the_burn;
         FullSize:
             Lab flint::flint_reads_as_mstflint_does,
+            Lab fidelity::mstflint_burns_and_the_tool_verifies,
+            Lab flint::flint_burns_as_mstflint_does,
             Lab burns::burn_starts_the_new_firmware,
             Lab burns::mstflint_agrees_with_the_burnt_image;
         Integrity:

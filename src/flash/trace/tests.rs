@@ -1,5 +1,7 @@
+use super::blocks::{BlockWords, MOST};
 use super::*;
 use crate::card::{Clock, CrError, CrOffset, CrSpace, Patience, Reg, WallClock, wait_until};
+use crate::flash::gateway::CommandBits;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -193,4 +195,29 @@ fn a_stop_ends_the_reading_of_a_trace_each_walk_and_each_access_of_a_replay() {
     assert_eq!(card.progress().replayed, 1);
     assert_eq!((card.left_over(), trace.accesses().count()), (None, 0));
     assert!(Trace::read_until(&file, stop).unwrap().cut.is_some());
+}
+
+#[test]
+fn a_read_of_16_bytes_is_one_record_up_to_its_longest() {
+    let words = BlockWords::of([1, 2, 3, 4].map(TraceValue::Masked)).unwrap();
+    let command = CommandBits::BUSY.bits();
+    for (polls, one) in [(0, true), (3, true), (MOST - 10, true), (MOST - 9, false)] {
+        for (address, flushed) in [(Some(0x40), true), (None, true), (None, false)] {
+            let mut block = TraceBlock {
+                time: 7,
+                duration: 300,
+                transport: None,
+                address,
+                command,
+                flushed,
+                polls: 0,
+                words,
+                id: Some(0x1F7),
+            };
+            block.polls = (polls + 10 - block.count()) as u16;
+            let accesses: Vec<_> = block.accesses().collect();
+            assert_eq!(accesses.len(), polls + 10);
+            assert_eq!(TraceBlock::of(&accesses), one.then_some(block), "{polls}");
+        }
+    }
 }
