@@ -107,7 +107,7 @@ fn image_file(contents: &Contents, damage: Option<(u16, u8)>) -> Option<ImageFil
     }
     let contents = Contents::from_file(&bytes).ok()?;
     let (path, sha256) = (PathBuf::from("new.bin"), String::new());
-    Some(ImageFile { path, len: bytes.len() as u64, sha256, contents, ran_on: None })
+    Some(ImageFile { path, len: bytes.len() as u64, sha256, contents, ran_on: None, choice: None })
 }
 
 /// The job that the input names; `None` when its image is none.

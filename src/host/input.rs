@@ -111,16 +111,85 @@ impl InputDir {
         max: u64,
         stop: &dyn Fn() -> bool,
     ) -> Result<Vec<u8>, InputError> {
-        let dir = self.0.try_clone()?;
+        let dir = Self(self.0.try_clone()?);
         let name = PathBuf::from(name);
-        let work = move || {
-            let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-            let file = openat(&dir, &name, flags, Mode::empty()).map_err(io::Error::from)?;
-            read(&file.into(), false, max)
-        };
+        let work = move || read(&dir.resolve(name)?, false, max);
         unless_stopped(stop, work)?.ok_or(InputError::Stopped)?
     }
 }
+
+/// The beginning of a file, or all of it.
+#[derive(Debug)]
+pub struct FileStart {
+    pub bytes: Vec<u8>,
+    /// All of it was read.
+    pub complete: bool,
+}
+
+impl InputDir {
+    /// As [`InputDir::read`], of a file whose first bytes are `wanted`; of another one these bytes alone.
+    pub fn read_wanted(
+        &self,
+        name: &OsStr,
+        max: u64,
+        wanted: fn(&[u8]) -> bool,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<FileStart, InputError> {
+        let file = self.resolve(name.into())?;
+        unless_stopped(stop, move || start(&file, max, wanted))?.ok_or(InputError::Stopped)?
+    }
+
+    /// A name of the directory, not followed where it is a symbolic link.
+    fn resolve(&self, name: PathBuf) -> io::Result<File> {
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        Ok(openat(&self.0, &name, flags, Mode::empty())?.into())
+    }
+
+    /// The directory of this name inside; a symbolic link is none.
+    pub fn enter(&self, name: &OsStr) -> Result<Self, InputError> {
+        let dir = self.resolve(name.into())?;
+        match dir.metadata()?.file_type() {
+            kind if kind.is_dir() => Ok(Self(dir)),
+            kind => Err(InputError::NotAFile(name_of(kind))),
+        }
+    }
+
+    /// The names inside, sorted, at most `most` of them.
+    pub fn names(&self, most: usize) -> io::Result<Vec<OsString>> {
+        let entries = fs::read_dir(format!("/proc/self/fd/{}", self.0.as_raw_fd()))?;
+        let mut names = Vec::new();
+        for entry in entries.take(most) {
+            names.push(entry?.file_name());
+        }
+        names.sort();
+        Ok(names)
+    }
+}
+
+/// Reads the beginning of a file, and the rest if it is wanted.
+fn start(resolved: &File, max: u64, wanted: fn(&[u8]) -> bool) -> Result<FileStart, InputError> {
+    let about = resolved.metadata()?;
+    if !about.is_file() {
+        return Err(InputError::NotAFile(name_of(about.file_type())));
+    }
+    let mut file = reopened(resolved)?;
+    let mut bytes = Vec::new();
+    (&mut file).take(FILE_START).read_to_end(&mut bytes)?;
+    if !wanted(&bytes) {
+        let complete = bytes.len() as u64 == about.len();
+        return Ok(FileStart { bytes, complete });
+    }
+    if about.len() > max {
+        return Err(InputError::TooLarge(about.len()));
+    }
+    let left = max.saturating_add(1).saturating_sub(bytes.len() as u64);
+    file.take(left).read_to_end(&mut bytes)?;
+    let len = bytes.len() as u64;
+    if len > max { Err(InputError::TooLarge(len)) } else { Ok(FileStart { bytes, complete: true }) }
+}
+
+/// Bytes by which [`InputDir::read_wanted`] asks whether the rest is wanted.
+const FILE_START: u64 = 1024;
 
 /// The result of `work`; `None` when a stop is requested before it is there.
 ///
@@ -163,17 +232,21 @@ fn read(resolved: &File, pipe_allowed: bool, max: u64) -> Result<Vec<u8>, InputE
     if about.len() > max {
         return Err(InputError::TooLarge(about.len()));
     }
-    // The same file, whatever its name leads to by now.
-    let this = format!("/proc/self/fd/{}", resolved.as_raw_fd());
-    let file = File::open(this).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => io::Error::other("/proc is not mounted"),
-        _ => error,
-    })?;
+    let file = reopened(resolved)?;
     let mut bytes = Vec::new();
     // One byte more than allowed, to notice a pipe without an end and a file that grows.
     file.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
     let len = bytes.len() as u64;
     if len > max { Err(InputError::TooLarge(len)) } else { Ok(bytes) }
+}
+
+/// The same file for reading, whatever its name leads to by now.
+fn reopened(resolved: &File) -> io::Result<File> {
+    let this = format!("/proc/self/fd/{}", resolved.as_raw_fd());
+    File::open(this).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => io::Error::other("/proc is not mounted"),
+        _ => error,
+    })
 }
 
 fn name_of(kind: FileType) -> &'static str {

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `sysfs` | [`Host`]: where sysfs, procfs and our directories are; readers |
 //! | `files` | [`UserDirs`], atomic writes |
-//! | `input`, `output` | files that a user names; new files and directories |
+//! | `input`, `tree`, `output` | files and directory trees that a user names; new files and directories |
 //! | `bdf` | PCI addresses |
 //! | `card`, `select`, `other` | the cards of this host, the one that is meant, and devices of other families |
 //! | `config_space`, `vpd`, `hest`, `netdev`, `netlink`, `process` | readers: PCI configuration space, vital product data, the ACPI table HEST, netdevs, RDMA devices, processes |
@@ -46,6 +46,7 @@ mod select;
 mod sysfs;
 #[cfg(test)]
 mod tests;
+mod tree;
 mod vfio;
 mod vpd;
 
@@ -59,7 +60,8 @@ pub use findings::HostFinding;
 pub use holder::Holder;
 pub use in_use::{BadUseId, InUse, UseId};
 pub use input::{
-    InputDir, InputError, NamedInput, read_input, read_input_or_member, read_stdin, unless_stopped,
+    FileStart, InputDir, InputError, NamedInput, read_input, read_input_or_member, read_stdin,
+    unless_stopped,
 };
 #[cfg(any(test, fuzzing))]
 pub(crate) use journal::decode_and_encode as fuzz_journal;
@@ -80,4 +82,5 @@ pub use output::{FileMode, HeldDir, MadeDir, NewFile, write_stdout};
 pub use port::PortReport;
 pub use program::output_within;
 pub use sysfs::{Host, PciIds, VFIO_PCI};
+pub use tree::{TreeError, TreeLimits, walk_tree};
 pub use vfio::{BarFault, VfioCard, VfioError};

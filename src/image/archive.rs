@@ -11,8 +11,8 @@ use std::io::{self, Cursor, Read};
 use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
 
-/// Bytes that are unpacked at most.
-const MAX_UNPACKED: usize = 128 << 20;
+/// Bytes that are unpacked at most of one archive.
+pub const MAX_UNPACKED: usize = 128 << 20;
 /// Members that are counted at most, those of archives inside included.
 const MAX_MEMBERS: usize = 4096;
 /// Archives inside each other: `.tar.gz` is two.
@@ -23,6 +23,8 @@ const NAMED: usize = 8;
 const LISTED: usize = 64;
 /// Bytes of a name that are kept.
 const MAX_NAME: usize = 4096;
+/// What an archive is that is not looked into.
+const TOO_DEEP: &str = "an archive, nested too deep";
 /// Name of the file in gzip data that has none.
 const UNNAMED: &str = "unnamed";
 
@@ -102,12 +104,36 @@ impl fmt::Display for ArchiveImage {
     }
 }
 
+/// What a walk through an archive meets.
+#[derive(Clone, Copy, Debug)]
+pub enum ArchiveEntry<'a> {
+    /// The bytes of a file.
+    File(&'a [u8]),
+    /// No regular file.
+    NoFile,
+    /// An archive, nested too deep.
+    TooDeep,
+    /// A file that may be an image, and why it is not read.
+    Unread(&'static str),
+}
+
+/// Calls `visit` with the path and the bytes of every file in an archive, also of those in archives inside.
+/// These bytes are an archive ([`FileFormat::is_opened`]). Returns how many bytes were unpacked.
+pub fn walk_archive(
+    bytes: &[u8],
+    visit: &mut dyn FnMut(String, ArchiveEntry<'_>),
+) -> Result<usize, ArchiveError> {
+    let mut walk = ArchiveWalk { visit, members: 0, unpacked: 0 };
+    walk.look_into(bytes, "", 1)?;
+    Ok(walk.unpacked)
+}
+
 /// Takes the one image out of an archive, or the one of this name. These bytes are an archive
 /// ([`FileFormat::is_opened`]).
 pub fn image_in_archive(bytes: &[u8], wanted: Option<&str>) -> Result<ArchiveMember, ArchiveError> {
-    let mut search = Search { wanted: wanted.map(plain), ..Search::default() };
-    search.look_into(bytes, "", 1)?;
-    let Search { mut images, mut taken, others, count, unread, .. } = search;
+    let mut search = ArchiveSearch { wanted: wanted.map(plain), ..ArchiveSearch::default() };
+    walk_archive(bytes, &mut |name, entry| search.visit(name, entry))?;
+    let ArchiveSearch { mut images, mut taken, others, count, unread, .. } = search;
     match (taken.pop(), taken.is_empty(), wanted) {
         (Some(one), true, _) => Ok(one),
         (None, _, None) if images.is_empty() => {
@@ -148,8 +174,9 @@ impl NestedArchive<'_> {
 /// Bytes, and the name of the file they come from.
 type GzipContents = (Vec<u8>, Option<Vec<u8>>);
 
+/// The search for one image.
 #[derive(Default)]
-struct Search<'a> {
+struct ArchiveSearch<'a> {
     wanted: Option<&'a str>,
     /// Every image.
     images: Vec<ArchiveImage>,
@@ -160,11 +187,53 @@ struct Search<'a> {
     count: usize,
     /// One of them was not read.
     unread: bool,
+}
+
+impl ArchiveSearch<'_> {
+    fn visit(&mut self, name: String, entry: ArchiveEntry<'_>) {
+        let bytes = match entry {
+            ArchiveEntry::File(bytes) => bytes,
+            ArchiveEntry::NoFile => return self.other(name, "no regular file".into()),
+            ArchiveEntry::TooDeep => return self.other(name, TOO_DEEP.into()),
+            ArchiveEntry::Unread(how) => {
+                self.unread = true;
+                return self.other(name, how.into());
+            }
+        };
+        match described(bytes) {
+            Err(error) => {
+                let what = match error {
+                    ImageError::Foreign(format) => format.to_string(),
+                    other => other.to_string(),
+                };
+                self.other(name, what);
+            }
+            Ok((psid, version)) => {
+                if self.wanted.is_none_or(|wanted| wanted == plain(&name)) {
+                    let bytes = if self.taken.is_empty() { bytes.to_vec() } else { Vec::new() };
+                    self.taken.push(ArchiveMember { name: name.clone().into(), bytes });
+                }
+                self.images.push(ArchiveImage { name: name.into(), psid, version });
+            }
+        }
+    }
+
+    fn other(&mut self, name: String, what: String) {
+        self.count += 1;
+        if self.others.len() < NAMED {
+            self.others.push((name.into(), what));
+        }
+    }
+}
+
+/// A walk through an archive and those in it, within the bounds.
+struct ArchiveWalk<'a> {
+    visit: &'a mut dyn FnMut(String, ArchiveEntry<'_>),
     members: usize,
     unpacked: usize,
 }
 
-impl Search<'_> {
+impl ArchiveWalk<'_> {
     /// Looks at every member of an archive; `prefix` is its own path.
     fn look_into(&mut self, bytes: &[u8], prefix: &str, level: usize) -> Result<(), ArchiveError> {
         let format = FileFormat::of(bytes).unwrap_or(FileFormat::Tar);
@@ -227,14 +296,14 @@ impl Search<'_> {
                 continue;
             }
             if entry.encrypted() {
-                self.packed(name, "encrypted");
+                self.unread(name, "encrypted");
                 continue;
             }
             if !matches!(
                 entry.compression(),
                 CompressionMethod::Stored | CompressionMethod::Deflated
             ) {
-                self.packed(name, "packed by a method that is not read");
+                self.unread(name, "packed by a method that is not read");
                 continue;
             }
             drop(entry);
@@ -248,7 +317,7 @@ impl Search<'_> {
                 Err(
                     ZipError::CompressionMethodNotSupported(_) | ZipError::UnsupportedArchive(_),
                 ) => {
-                    self.packed(name, "packed by a method that is not read");
+                    self.unread(name, "packed by a method that is not read");
                 }
                 Err(error) => return Err(archive.damaged(format_args!("{name}: {error}"))),
             }
@@ -270,13 +339,13 @@ impl Search<'_> {
             let extensions = entry.pax_extensions().map_err(|e| archive.damaged(e))?;
             let mut keys = extensions.into_iter().flatten().flatten();
             if kind.is_gnu_sparse() || keys.any(|pax| pax.key().is_ok_and(sparse)) {
-                self.packed(name, "a sparse file");
+                self.unread(name, "a sparse file");
                 continue;
             }
             if !kind.is_file() && !kind.is_contiguous() {
                 // A link has no bytes of its own.
                 if !kind.is_dir() {
-                    self.other(name, "no regular file".into());
+                    (self.visit)(name, ArchiveEntry::NoFile);
                 }
                 continue;
             }
@@ -308,46 +377,22 @@ impl Search<'_> {
         Ok(read.map(|_| bytes))
     }
 
-    /// Keeps a member that is an image, looks into one that is an archive.
+    /// Passes a member on, or looks into one that is an archive.
     fn member(&mut self, bytes: &[u8], name: String, level: usize) -> Result<(), ArchiveError> {
-        let format = FileFormat::of(bytes);
-        if format.is_some_and(FileFormat::is_opened) {
-            if level < MAX_LEVELS {
-                return self.look_into(bytes, &name, level + 1);
-            }
-            self.other(name, "an archive, nested too deep".into());
+        if !FileFormat::of(bytes).is_some_and(FileFormat::is_opened) {
+            (self.visit)(name, ArchiveEntry::File(bytes));
             return Ok(());
         }
-        match described(bytes) {
-            Err(error) => {
-                let what = match error {
-                    ImageError::Foreign(format) => format.to_string(),
-                    other => other.to_string(),
-                };
-                self.other(name, what);
-            }
-            Ok((psid, version)) => {
-                if self.wanted.is_none_or(|wanted| wanted == plain(&name)) {
-                    let bytes = if self.taken.is_empty() { bytes.to_vec() } else { Vec::new() };
-                    self.taken.push(ArchiveMember { name: name.clone().into(), bytes });
-                }
-                self.images.push(ArchiveImage { name: name.into(), psid, version });
-            }
+        if level < MAX_LEVELS {
+            return self.look_into(bytes, &name, level + 1);
         }
+        (self.visit)(name, ArchiveEntry::TooDeep);
         Ok(())
     }
 
     /// A file that may be an image, and is not read.
-    fn packed(&mut self, name: String, how: &str) {
-        self.unread = true;
-        self.other(name, how.into());
-    }
-
-    fn other(&mut self, name: String, what: String) {
-        self.count += 1;
-        if self.others.len() < NAMED {
-            self.others.push((name.into(), what));
-        }
+    fn unread(&mut self, name: String, how: &'static str) {
+        (self.visit)(name, ArchiveEntry::Unread(how));
     }
 }
 

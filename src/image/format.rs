@@ -91,6 +91,15 @@ impl FileFormat {
         text(bytes.get(..TEXT_SAMPLE).unwrap_or(bytes))
     }
 
+    /// Files are packed in it, and the program does not look into it.
+    pub fn is_packed(self) -> bool {
+        use FileFormat::{Bzip2, Cabinet, Cpio, Deb, Lz4, Mfa, Mfa2, Rar, Rpm, SevenZip, Xz, Zstd};
+        matches!(
+            self,
+            Xz | Bzip2 | Zstd | Lz4 | SevenZip | Rar | Cabinet | Cpio | Rpm | Deb | Mfa | Mfa2
+        )
+    }
+
     /// The program looks into it.
     pub fn is_opened(self) -> bool {
         matches!(self, Self::Zip | Self::Gzip | Self::Tar)

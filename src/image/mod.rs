@@ -28,7 +28,10 @@ mod tags;
 mod words;
 
 pub use addr::{AddressMap, FlashAddr, Form, Half, ImageOffset, Layout};
-pub use archive::{ArchiveError, ArchiveImage, ArchiveMember, image_in_archive};
+pub use archive::{
+    ArchiveEntry, ArchiveError, ArchiveImage, ArchiveMember, MAX_UNPACKED, image_in_archive,
+    walk_archive,
+};
 pub use build::{BuildError, ExtraSection, Recipe, RomBlock, RomRecipe, build, striped};
 pub use crc::crc16;
 pub use finding::{Finding, FindingId, Severity};
@@ -39,7 +42,8 @@ pub use info::{BuildDate, Info, Version};
 pub use ini::{Ini, IniEntry, IniError, ini_count, ini_equal, ini_number};
 pub use patch::{Contents, PatchError};
 pub use read::{
-    Depth, Header, Image, ImageError, PointedField, PointerFault, WalkEnd, guess_form, read, sniff,
+    Depth, Header, Image, ImageError, PointedField, PointerFault, WalkEnd, guess_form,
+    may_hold_image, read, sniff,
 };
 pub use rom::{ExpRom, PciFault, PciImage, Rom, RomError, RomFault};
 pub use scan::{MAGIC, START_CANDIDATES, scan};

@@ -3,7 +3,7 @@
 use super::CardSelector;
 use super::selector::CARD_FILE;
 use crate::host::{Function, Host};
-use crate::sim::{CardSpec, SimCard};
+use crate::sim::{CardSpec, spec_in};
 use std::path::{Path, PathBuf};
 
 /// Card files in a directory, by name.
@@ -37,8 +37,7 @@ pub fn all_cards(host: &Host, simulated: &[PathBuf]) -> Vec<CardSelector> {
 /// An address for a new card file: no card of the host and no card file beside it has it.
 pub fn free_address(file: &Path, host: &Host) -> String {
     let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let simulated =
-        card_files(dir).into_iter().filter_map(|path| Some(SimCard::spec_in(&path)?.bdf));
+    let simulated = card_files(dir).into_iter().filter_map(|path| Some(spec_in(&path)?.bdf));
     let real = host.cards().unwrap_or_default().into_iter().map(|card| card.bdf.to_string());
     let taken: Vec<String> = real.chain(simulated).collect();
     CardSpec::free_address(&taken)

@@ -1,5 +1,6 @@
 //! Errors of jobs, and their texts.
 
+use super::choice::NotChosen;
 use super::split::SplitName;
 use super::{BootReport, HostReport};
 use crate::card::{CardError, ToolsError};
@@ -66,6 +67,12 @@ pub enum JobError {
     /// No image was taken out of an archive.
     #[error("{}: {source}", escape::path(path))]
     Archive { path: PathBuf, source: ArchiveError },
+    /// A directory is larger than any image store.
+    #[error("{} is no image store: {why}", escape::path(path))]
+    StoreTooLarge { path: PathBuf, why: String },
+    /// No image of a store was chosen for the card.
+    #[error("{why}")]
+    NotChosen { store: Vec<PathBuf>, why: NotChosen },
     #[error("{}: {source}", escape::path(path))]
     ImageFile { path: PathBuf, source: ImageError },
     /// By its name one of several parts, and no image by itself.

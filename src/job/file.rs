@@ -3,14 +3,14 @@
 use super::backup::{IMAGE, MANIFEST, SCHEMA};
 use super::split::SplitName;
 use super::store::{BackupFile, digest};
-use super::{JobError, Manifest};
+use super::{JobError, Manifest, StoreChoice};
 use crate::flash::Events;
 use crate::host::{InputDir, InputError, NamedInput, read_input, read_input_or_member, read_stdin};
 use crate::image::{
     ArchiveError, Contents, FileFormat, Image, ImageError, Rom, Version, WalkEnd, image_in_archive,
 };
 use crate::plan::{BurnOptions, CardSnapshot, Check, Plan, PlanReport, plan_burn};
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -33,6 +33,8 @@ pub struct ImageFile {
     /// Hardware id and revision of the chip on which it ran, if it is `image.bin` of a backup whose manifest
     /// shows that.
     pub ran_on: Option<(u16, u8)>,
+    /// How it was chosen from a store.
+    pub choice: Option<StoreChoice>,
 }
 
 impl ImageFile {
@@ -156,12 +158,6 @@ pub(super) fn read_named(path: &Path, events: &dyn Events) -> Result<NamedInput,
 /// The bytes of a file, or of the image in it if it is an archive, and the path of these bytes.
 pub(super) fn image_bytes(input: NamedInput) -> Result<(PathBuf, Vec<u8>), JobError> {
     let NamedInput { file, member, bytes } = input;
-    let inside = |name: OsString| {
-        let mut path = file.clone().into_os_string();
-        path.push("/");
-        path.push(name);
-        PathBuf::from(path)
-    };
     if FileFormat::of(&bytes).is_some_and(FileFormat::is_opened) {
         let wanted = member.as_ref().map(|name| name.to_string_lossy());
         let found = image_in_archive(&bytes, wanted.as_deref()).map_err(|source| {
@@ -172,16 +168,24 @@ pub(super) fn image_bytes(input: NamedInput) -> Result<(PathBuf, Vec<u8>), JobEr
                 (source, _) => JobError::Archive { path: file.clone(), source },
             }
         })?;
-        return Ok((inside(String::from(found.name).into()), found.bytes));
+        return Ok((member_path(&file, String::from(found.name).as_ref()), found.bytes));
     }
     match member {
         None => Ok((file, bytes)),
         // What the system reported.
         Some(name) => {
             let source = io::Error::from(io::ErrorKind::NotADirectory);
-            Err(JobError::ReadFile { path: inside(name), source })
+            Err(JobError::ReadFile { path: member_path(&file, &name), source })
         }
     }
+}
+
+/// The path of a member of an archive: that of the archive, `/` and its path inside.
+pub(super) fn member_path(archive: &Path, name: &OsStr) -> PathBuf {
+    let mut path = archive.to_owned().into_os_string();
+    path.push("/");
+    path.push(name);
+    path.into()
 }
 
 /// Only the beginning of an image: its header declares more, and its sections do not end before.
@@ -223,7 +227,7 @@ impl ImageFile {
             }
         })?;
         let (path, len) = (path.to_owned(), bytes.len() as u64);
-        Ok(Self { path, len, sha256: digest(bytes), contents, ran_on: None })
+        Ok(Self { path, len, sha256: digest(bytes), contents, ran_on: None, choice: None })
     }
 }
 

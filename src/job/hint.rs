@@ -1,15 +1,14 @@
 //! What to type next after a failure: the templates of `code.rs`, filled with what is known of the command.
 
-use super::code::{
-    Advice, BURN_ANOTHER, Code, Exit, IS_THERE, RECOVER, RUN_AGAIN, check, unpacked,
-};
-use super::{CardSelector, JobError, Outcome};
+use super::code::{Advice, BURN_ANOTHER, Code, IS_THERE, RECOVER, RUN_AGAIN, check, unpacked};
+use super::exit::Exit;
+use super::{CardSelector, JobError, NotChosen, Outcome};
 use crate::escape::{self, ForeignText};
 use crate::host::{Bdf, HostError, InUse, JournalError, LeaseError, is_root};
 use crate::image::{ArchiveError, RomError};
 use std::error::Error;
 use std::io::{self, ErrorKind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What an advice may name.
 #[derive(Clone, Copy, Debug, Default)]
@@ -223,6 +222,15 @@ impl JobError {
             Self::Protection(_) => return context.first_of(PROTECTION),
             Self::ImageFile { path, .. } | Self::RawDump { path } => {
                 context.image.get_or_insert(path.as_path());
+            }
+            Self::NotChosen { why: NotChosen::NoPsid, .. } => {
+                return context.first_of(Code::NoImageOnCard.advice());
+            }
+            Self::NotChosen { why: NotChosen::Several { files, .. }, .. } => {
+                context.image = files.first().map(PathBuf::as_path);
+            }
+            Self::NotChosen { store, .. } => {
+                context.image = store.first().map(PathBuf::as_path);
             }
             Self::ImageUnsure { way, .. } => return Some(way.clone()),
             Self::SplitFile { split, .. } => {

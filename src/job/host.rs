@@ -2,9 +2,9 @@
 //! a process that could not do it itself.
 
 use super::activate::no_reset;
-use super::code::Exit;
 use super::device::open_borrowed;
 use super::error_text::error_chain;
+use super::exit::Exit;
 use super::session::version;
 use super::settle::{complete_at, settled_boot};
 use super::{Device, HostReport, JobError};

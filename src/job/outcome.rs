@@ -3,7 +3,9 @@
 //! [`JobError::outcome`] gives each error its [`Code`]; the table in `code.rs` gives each code its exit
 //! code. What is left on the card after a change overrides it.
 
-use super::code::{Code, Exit};
+use super::choice::NotChosen;
+use super::code::Code;
+use super::exit::Exit;
 use super::{AfterReset, JobError, NvError};
 use crate::card::{CardError, Semaphore, ToolsError};
 use crate::flash::FlashError;
@@ -86,6 +88,9 @@ impl JobError {
             Self::SplitFile { .. } => Code::ImageCutShort,
             Self::ForeignFile { .. } => Code::ForeignFile,
             Self::Archive { source, .. } => archive(source),
+            Self::StoreTooLarge { .. } => Code::StoreTooLarge,
+            Self::NotChosen { why: NotChosen::Several { .. }, .. } => Code::SeveralImagesFit,
+            Self::NotChosen { .. } => Code::NoImageFits,
             Self::RomFile { .. } => Code::RomUnusable,
             Self::Trace { .. } => Code::NotATrace,
             Self::NotReplayed { .. } | Self::NotSimulated { .. } => Code::TraceUnfit,

@@ -1,6 +1,6 @@
 //! What a writing job writes.
 
-use super::{ImageFile, RomFile};
+use super::{ImageFile, RomFile, StoreChoice};
 use crate::image::Identity;
 use crate::plan::{
     BackupFacts, BurnOptions, CardSnapshot, IdentityChange, Plan, plan_config_reset, plan_identity,
@@ -46,6 +46,14 @@ pub enum WriteJob {
 pub(super) type Planner<'a> = Box<dyn Fn(&CardSnapshot) -> Plan + 'a>;
 
 impl<'a> WriteRequest<'a> {
+    /// How its image was chosen from a store.
+    pub(super) fn choice(&self) -> Option<&StoreChoice> {
+        match self {
+            Self::Burn(image, _) | Self::Recover(image, _) => image.choice.as_ref(),
+            _ => None,
+        }
+    }
+
     pub(super) fn planner(self) -> (WriteJob, Planner<'a>) {
         match self {
             Self::Burn(image, options) => {

@@ -10,7 +10,7 @@ use super::settle::{LeftProbe, after_change, settle, what_boots};
 use super::store::digest;
 use super::{
     Activation, Backup, BootReport, CardReport, Device, FirstStart, ImageFile, JobError,
-    RunningNow, WriteJob, WriteRequest,
+    RunningNow, StoreChoice, WriteJob, WriteRequest,
 };
 use crate::card::ResetSeen;
 use crate::escape;
@@ -69,6 +69,8 @@ pub struct WriteOutcome {
     pub running: Option<RunningNow>,
     /// SHA-256 of the image as it stands on the card, lower-case hex; `None` for jobs that write no image.
     pub image_sha256: Option<String>,
+    /// How the image was chosen from a store; `None` where it was named.
+    pub choice: Option<StoreChoice>,
 }
 
 impl WriteOutcome {
@@ -104,6 +106,8 @@ pub struct PlanOutcome {
     pub image: PathBuf,
     /// SHA-256 of the image file, lower-case hex.
     pub image_sha256: String,
+    /// How the image was chosen from a store; `None` where it was named.
+    pub choice: Option<StoreChoice>,
     pub plan: PlanReport,
 }
 
@@ -130,6 +134,7 @@ pub fn plan(
         card: card_report,
         image: image.path.clone(),
         image_sha256: image.sha256.clone(),
+        choice: image.choice.clone(),
         plan: plan.report,
     })
 }
@@ -183,6 +188,7 @@ pub fn write_reporting(
         activation: None,
         running: None,
         image_sha256: None,
+        choice: request.choice().cloned(),
     });
     if known.plan.refused {
         return Err(JobError::Refused { report: Box::new(known.plan.clone()) });

@@ -2,7 +2,6 @@
 
 use super::config;
 use super::state::{CardState, Cuts, SemaphoreHolder};
-use super::store::spec_of;
 use super::{
     BootOutcome, BootOutcomes, BootRefusal, CardFileError, CardSpec, Counters, Fault, Misuse, Op,
 };
@@ -38,11 +37,6 @@ impl SimCard {
     /// file as soon as it happens, so a killed process leaves what a killed host leaves.
     pub fn open(path: &Path) -> Result<Self, CardFileError> {
         CardState::open_file(path).map(Self::of)
-    }
-
-    /// What the card in a file is, also while another process has it open; `None` for any other file.
-    pub fn spec_in(path: &Path) -> Option<CardSpec> {
-        spec_of(path)
     }
 
     /// Makes a new card file. Never overwrites one.

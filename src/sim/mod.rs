@@ -49,3 +49,4 @@ pub use fs2::BootRefusal;
 pub(crate) use fuzz::open as fuzz_card_file;
 pub use records::{Counters, Misuse, Op};
 pub use spec::CardSpec;
+pub use store::spec_in;

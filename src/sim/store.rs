@@ -122,7 +122,7 @@ impl StoredCard {
 }
 
 /// What the card in a file is, also while another process has it open; `None` for any other file.
-pub(super) fn spec_of(path: &Path) -> Option<CardSpec> {
+pub fn spec_in(path: &Path) -> Option<CardSpec> {
     let card: StoredCard = serde_json::from_slice(&record_of(path)?).ok()?;
     Some(card.spec)
 }

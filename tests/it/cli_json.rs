@@ -23,7 +23,7 @@ fn every_command_has_a_json_document() {
         all.extend(b);
         all
     };
-    let commands: [(&[&str], &[&str]); 20] = [
+    let commands: [(&[&str], &[&str]); 21] = [
         (&["list"], &["cards"]),
         (&["doctor"], &["checks", "ok"]),
         (&["selftest", "--yes"], &["card", "stages", "contradicted", "record"]),
@@ -32,7 +32,8 @@ fn every_command_has_a_json_document() {
         (&["query", "new.bin"], &["file", "images"]),
         (&["verify"], &["card", "images", "ok"]),
         (&["verify", "new.bin"], &["file", "images", "ok"]),
-        (&["plan", "new.bin"], &["card", "file", "plan"]),
+        (&["images", "."], &["images", "unread", "other_files"]),
+        (&["plan", "new.bin"], &["card", "file", "choice", "plan"]),
         (&["backup", "--out", "backups"], &["card", "backup"]),
         (&["rom", "info"], &["rom", "sha256"]),
         (&["rom", "read", "rom.bin"], &["rom", "sha256"]),

@@ -43,6 +43,8 @@ mod cli_hostile_text;
 #[cfg(debug_assertions)]
 mod cli_identity;
 #[cfg(debug_assertions)]
+mod cli_images;
+#[cfg(debug_assertions)]
 mod cli_journal;
 #[cfg(debug_assertions)]
 mod cli_json;

@@ -11,7 +11,8 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use shared::{
-    ActivateArgs, BurnOptionArgs, ConfirmArgs, IdentityArgs, WriteArgs, mac_change, number, setting,
+    ActivateArgs, BurnOptionArgs, ConfirmArgs, IdentityArgs, ImageSourceArgs, WriteArgs,
+    mac_change, number, setting,
 };
 use sim::SimCommand;
 use std::ffi::OsString;
@@ -138,10 +139,19 @@ pub enum Command {
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
+    /// List the images in directories, files and archives
+    ///
+    /// Shows PSID, version, release date, part number and state of each. Directories are read with everything below
+    /// them; symbolic links in them are not followed.
+    Images {
+        /// Directory, image file or archive
+        #[arg(required = true, value_name = "DIR")]
+        store: Vec<PathBuf>,
+    },
     /// Show what `burn` would do; changes nothing
     Plan {
-        /// Image file
-        image: PathBuf,
+        #[command(flatten)]
+        source: ImageSourceArgs,
         #[command(flatten)]
         options: BurnOptionArgs,
         /// List every ini key that differs when the image is for another board
@@ -279,8 +289,8 @@ pub struct SelftestArgs {
 
 #[derive(Args, Debug)]
 pub struct BurnArgs {
-    /// Image file
-    pub image: PathBuf,
+    #[command(flatten)]
+    pub source: ImageSourceArgs,
     #[command(flatten)]
     pub options: BurnOptionArgs,
     #[command(flatten)]
@@ -443,6 +453,7 @@ impl Command {
         match self {
             command if command.file().is_some() => false,
             Self::Completions { .. }
+            | Self::Images { .. }
             | Self::Schema { .. }
             | Self::Man { .. }
             | Self::Sim(_)

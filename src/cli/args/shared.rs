@@ -11,6 +11,18 @@ const SUGGESTIONS: usize = 3;
 /// Letters by which a suggested name may differ.
 const MAX_DISTANCE: usize = 6;
 
+/// Where the image of a burn comes from: exactly one of both.
+#[derive(Args, Debug, Clone)]
+#[group(required = true, multiple = false)]
+pub struct ImageSourceArgs {
+    /// Image file, or an archive with one image
+    pub image: Option<PathBuf>,
+    /// Choose the image from this directory, file or archive: the newest valid one with the card's PSID, for its
+    /// silicon; can be repeated
+    #[arg(long, value_name = "DIR", conflicts_with = "change_psid")]
+    pub from: Vec<PathBuf>,
+}
+
 #[derive(Args, Debug, Clone)]
 pub struct BurnOptionArgs {
     /// Write an image of another PSID; name both PSIDs

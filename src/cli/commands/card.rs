@@ -9,8 +9,8 @@ use crate::escape;
 use crate::host::{Host, OtherDevice};
 use crate::image::Severity;
 use crate::job::{
-    self, CardSelector, Code, DoctorOutcome, HintContext, ListEntry, Outcome, QueryOutcome,
-    VerifyOutcome,
+    self, CardSelector, Code, DoctorOutcome, HintContext, ImageStore, ListEntry, Outcome,
+    QueryOutcome, VerifyOutcome,
 };
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -140,6 +140,11 @@ pub(super) fn checks(outcome: &DoctorOutcome) -> Page {
         }
     }
     table
+}
+
+pub(super) fn images(ctx: &mut Ctx<'_>, store: &[PathBuf]) -> Ran {
+    let outcome = ImageStore::read(store, &ctx.reading())?;
+    ctx.done(&text::images(&outcome), &outcome)
 }
 
 pub(super) fn query(ctx: &mut Ctx<'_>, image: Option<&Path>, full: bool) -> Ran {

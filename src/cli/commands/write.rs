@@ -1,7 +1,7 @@
 //! `plan`, `burn` and every other command that writes to the card.
 
 use super::{CommandError, Ctx, Ran, backup_dir, log_failure};
-use crate::cli::args::shared::{BurnOptionArgs, IdentityArgs, RomArg, WriteArgs};
+use crate::cli::args::shared::{BurnOptionArgs, IdentityArgs, ImageSourceArgs, RomArg, WriteArgs};
 use crate::cli::args::{BurnArgs, RecoverArgs, RestoreArgs};
 use crate::cli::failure::Failure;
 use crate::cli::json;
@@ -9,9 +9,11 @@ use crate::cli::page::Page;
 use crate::cli::text;
 use crate::escape;
 use crate::image::{Guid, Identity, Mac};
-use crate::job::{self, Code, IdentityChange, JobError, WriteOptions, WriteRequest};
+use crate::job::{
+    self, Code, Device, IdentityChange, ImageFile, ImageStore, JobError, WriteOptions, WriteRequest,
+};
 use crate::plan::{BurnOptions, PlanReport, RomChoice, StartRequest};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 fn options(args: BurnOptionArgs) -> BurnOptions {
     BurnOptions {
@@ -27,11 +29,56 @@ fn options(args: BurnOptionArgs) -> BurnOptions {
     }
 }
 
-pub(super) fn plan(ctx: &mut Ctx<'_>, path: &Path, args: BurnOptionArgs, full: bool) -> Ran {
-    let image = ctx.image(path)?;
+/// The image of a burn, or the store to choose it from. Both are read before the card is taken.
+enum ImageSource<'a> {
+    File(Box<ImageFile>),
+    Store(&'a [PathBuf], ImageStore),
+}
+
+impl<'a> ImageSource<'a> {
+    fn read(
+        ctx: &mut Ctx<'_>,
+        args: &'a ImageSourceArgs,
+        options: &BurnOptions,
+    ) -> Result<Self, CommandError> {
+        let Some(path) = &args.image else {
+            return Ok(Self::Store(&args.from, ImageStore::read(&args.from, &ctx.reading())?));
+        };
+        let image = ctx.image(path)?;
+        image.expected(options)?;
+        Ok(Self::File(Box::new(image)))
+    }
+
+    /// The image for this card.
+    fn image(
+        self,
+        ctx: &mut Ctx<'_>,
+        device: &mut Device,
+        options: &BurnOptions,
+    ) -> Result<ImageFile, CommandError> {
+        let image = match self {
+            Self::File(image) => *image,
+            Self::Store(paths, store) => store.choose(paths, device, &ctx.progress())?,
+        };
+        ctx.image = Some(image.path.clone());
+        if let Some(choice) = &image.choice {
+            ctx.out.text(&text::choice(choice));
+            image.expected(options)?;
+        }
+        Ok(image)
+    }
+}
+
+pub(super) fn plan(
+    ctx: &mut Ctx<'_>,
+    source: &ImageSourceArgs,
+    args: BurnOptionArgs,
+    full: bool,
+) -> Ran {
     let options = options(args);
-    image.expected(&options)?;
+    let source = ImageSource::read(ctx, source, &options)?;
     let mut device = ctx.open()?;
+    let image = source.image(ctx, &mut device, &options)?;
     let planned = job::plan(&mut device, &image, &options, &mut ctx.progress())?;
     let mut text = Page::of(format_args!(
         "{} onto {}",
@@ -53,11 +100,13 @@ pub(super) fn plan(ctx: &mut Ctx<'_>, path: &Path, args: BurnOptionArgs, full: b
 }
 
 pub(super) fn burn(ctx: &mut Ctx<'_>, args: BurnArgs) -> Ran {
-    let image = ctx.image(&args.image)?;
     let options = options(args.options);
-    image.expected(&options)?;
+    let source = ImageSource::read(ctx, &args.source, &options)?;
+    ctx.can_ask(args.write.confirm.yes)?;
+    let mut device = ctx.open()?;
+    let image = source.image(ctx, &mut device, &options)?;
     let request = WriteRequest::Burn(&image, &options);
-    write(ctx, args.write, args.activate.request(), &request)
+    write_on(ctx, &mut device, args.write, args.activate.request(), &request)
 }
 
 pub(super) fn restore(ctx: &mut Ctx<'_>, args: RestoreArgs) -> Ran {
@@ -161,9 +210,20 @@ pub(super) fn write(
     start: StartRequest,
     request: &WriteRequest<'_>,
 ) -> Ran {
-    let dir = backup_dir(args.backup_dir);
     ctx.can_ask(args.confirm.yes)?;
     let mut device = ctx.open()?;
+    write_on(ctx, &mut device, args, start, request)
+}
+
+/// The same on a card that is open.
+fn write_on(
+    ctx: &mut Ctx<'_>,
+    device: &mut Device,
+    args: WriteArgs,
+    start: StartRequest,
+    request: &WriteRequest<'_>,
+) -> Ran {
+    let dir = backup_dir(args.backup_dir);
     let mut progress = ctx.progress();
     let colours = ctx.out.colours();
     let mut shown = false;
@@ -176,7 +236,7 @@ pub(super) fn write(
     };
     let mut known = None;
     let ended = job::write_reporting(
-        &mut device,
+        device,
         request,
         WriteOptions { backup_dir: &dir, start },
         &mut confirm,
@@ -189,7 +249,7 @@ pub(super) fn write(
         ctx.out.text(&text::plan(report, colours, false));
     }
     let mut outcome = ended?;
-    outcome.read_running(&mut device);
+    outcome.read_running(device);
     if !shown {
         ctx.out.text(&text::plan(&outcome.plan, colours, false));
     }

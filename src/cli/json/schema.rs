@@ -7,10 +7,10 @@ use super::results::{
 use super::{Document, ImageDocument};
 use crate::job::{
     ActivateOutcome, BackupOutcome, ConfigOutcome, DoctorOutcome, FlashInfo, FlashReadOutcome,
-    HostForgetOutcome, HostRestoreOutcome, HostStatusOutcome, IdentityOutcome, ListOutcome,
-    NvQueryOutcome, NvSetOutcome, PlanOutcome, ProtectOutcome, QueryOutcome, RomOutcome,
-    SelftestOutcome, TraceDiffOutcome, TraceReplayOutcome, TraceShowOutcome, UnlockOutcome,
-    VerifyOutcome, WriteOutcome,
+    HostForgetOutcome, HostRestoreOutcome, HostStatusOutcome, IdentityOutcome, ImageStore,
+    ListOutcome, NvQueryOutcome, NvSetOutcome, PlanOutcome, ProtectOutcome, QueryOutcome,
+    RomOutcome, SelftestOutcome, TraceDiffOutcome, TraceReplayOutcome, TraceShowOutcome,
+    UnlockOutcome, VerifyOutcome, WriteOutcome,
 };
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
@@ -31,6 +31,7 @@ pub const RESULTS: &[(&str, ResultSchema)] = &[
     ("query", of::<QueryOutcome<ImageDocument>>),
     ("verify", of::<VerifyOutcome<ImageDocument>>),
     ("backup", of::<BackupOutcome>),
+    ("images", of::<ImageStore>),
     ("plan", of::<PlanOutcome>),
     ("burn", of::<WriteOutcome>),
     ("restore", of::<WriteOutcome>),

@@ -2,14 +2,17 @@
 
 mod crossflash;
 mod figures;
+mod images;
 mod plan;
 mod query;
 mod sector_map;
 mod selftest;
+mod table;
 mod verify;
 mod write;
 
 pub(super) use figures::{kib, name_of, time};
+pub(super) use images::{choice, images};
 pub(super) use plan::plan;
 pub(super) use query::{card_line, flash_line, query};
 pub(super) use selftest::{selftest, selftest_plan};

@@ -48,6 +48,17 @@ pub fn sniff(bytes: &[u8]) -> Result<(), ImageError> {
     })
 }
 
+/// Whether a file with these first bytes may hold an image that starts at its beginning, or is an archive that
+/// the program opens.
+pub fn may_hold_image(start: &[u8]) -> bool {
+    let opened = FileFormat::of(start).is_some_and(FileFormat::is_opened);
+    opened
+        || matches!(
+            sniff(start),
+            Ok(()) | Err(ImageError::CutShort { .. } | ImageError::Unaligned(_))
+        )
+}
+
 /// Checks the length of a file with an FS2 image. One that ends between two dwords is part of a download.
 fn complete(bytes: &[u8], image: &[u8]) -> Result<(), ImageError> {
     let len = bytes.len() as u64;

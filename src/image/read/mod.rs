@@ -11,7 +11,7 @@ mod reader;
 mod rom;
 mod walk;
 
-pub use detect::{guess_form, sniff};
+pub use detect::{guess_form, may_hold_image, sniff};
 pub use image::{Depth, Header, Image, ImageError, PointedField, PointerFault, WalkEnd};
 pub use inspect::read;
 

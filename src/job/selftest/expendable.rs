@@ -270,6 +270,7 @@ fn image_file(contents: &Contents) -> ImageFile {
         sha256: store::digest(contents.bytes()),
         contents: contents.clone(),
         ran_on: None,
+        choice: None,
     }
 }
 

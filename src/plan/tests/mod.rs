@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 mod boots;
+mod choice;
 mod crossflash;
 mod decisions;
 mod parts;
