@@ -198,6 +198,15 @@ pub(super) const BURN_ANOTHER: Advice = &[
 pub(super) const IS_THERE: Advice = &[
     "if its firmware does not run, write the one that ran before: <card> restore BACKUP, or: <card> burn IMAGE --allow-older",
 ];
+/// Root is what is missing.
+pub(super) const AS_ROOT: Advice = &["run it as root: <as_root>", "run it as root"];
+pub(super) const IDENTITY_VALUES: Advice =
+    &["name identity.json of a backup, or give the values: --guid G --mac M"];
+pub(super) const WRITE_AS_IMAGE: Advice = &["write it as an image: <card> burn <image>"];
+/// `<parts>` is the command of the shell that joins them.
+pub(super) const JOIN_PARTS: &str = "join all parts, then name the whole: <parts>";
+/// What a chip's protection can be set to is known from its state.
+pub(super) const PROTECTION: Advice = &["see what can be set on this chip: <card> flash protect"];
 const AGAIN: Advice =
     &["download the file again, and compare its length or digest with the vendor's"];
 const POWER_CYCLE: Advice = &["power the machine off and on, then: cx3flash list"];
@@ -370,7 +379,7 @@ impl Code {
             }
             Self::JournalUnclear => {
                 &["once each of these cards is bound to its driver, drop the journal: \
-                 cx3flash host forget <bdf|BDF>"]
+                 <root>cx3flash host forget <bdf|BDF>"]
             }
             Self::CardFileMissing => &["create one: cx3flash sim create <file|FILE>"],
             Self::CardFileForeign | Self::CardFileVersion | Self::CardFileDamaged => {

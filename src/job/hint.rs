@@ -1,6 +1,10 @@
 //! What to type next after a failure: the templates of `code.rs`, filled with what is known of the command.
 
-use super::code::{Advice, BURN_ANOTHER, Code, IS_THERE, RECOVER, RUN_AGAIN, check, unpacked};
+use super::backup::MANIFEST;
+use super::code::{
+    AS_ROOT, Advice, BURN_ANOTHER, Code, IDENTITY_VALUES, IS_THERE, JOIN_PARTS, PROTECTION,
+    RECOVER, RUN_AGAIN, WRITE_AS_IMAGE, check, unpacked,
+};
 use super::exit::Exit;
 use super::{CardSelector, JobError, NotChosen, Outcome};
 use crate::escape::{self, ForeignText};
@@ -59,6 +63,7 @@ impl HintContext<'_> {
             "rom" => path(self.rom),
             "backup" => path(self.backup),
             "typed" => self.typed.map(str::to_owned),
+            "as_root" => self.as_root(),
             "recover" => self.typed.filter(|line| line.contains(" recover ")).map(str::to_owned),
             "on" => Some(self.named()? + self.typed?.strip_prefix("cx3flash")?),
             "uses" => self.uses.map(str::to_owned),
@@ -70,8 +75,23 @@ impl HintContext<'_> {
         }
     }
 
+    /// The program on this card. A real one is taken from its driver, which only root may do.
     fn named(&self) -> Option<String> {
-        Some(format!("cx3flash -d {}{}", self.card?.shell_word(), self.key()))
+        let card = self.card?;
+        let root = if self.unprivileged && !card.is_sim() { "sudo " } else { "" };
+        Some(format!("{root}cx3flash -d {}{}", card.shell_word(), self.key()))
+    }
+
+    /// What was typed, as root. `sudo` drops the environment, so the card is named.
+    fn as_root(&self) -> Option<String> {
+        let typed = self.typed?;
+        let rest = typed.strip_prefix("cx3flash")?;
+        let named =
+            typed.split(' ').any(|word| word.starts_with("-d") || word.starts_with("--device"));
+        Some(match self.card.filter(|_| !named) {
+            Some(card) => format!("sudo cx3flash -d {}{rest}", card.shell_word()),
+            None => format!("sudo {typed}"),
+        })
     }
 
     /// The option with the key of a locked card.
@@ -160,18 +180,18 @@ impl HintContext<'_> {
 
 /// The command line with one option more, in the place of the same option with another value.
 fn with_option(typed: &str, option: &str) -> String {
-    let flag = option.split(' ').next().unwrap_or_default();
     let (typed, operands) = match typed.split_once(" -- ") {
         Some((typed, operands)) => (typed, format!(" -- {operands}")),
         None => (typed, String::new()),
     };
     let mut words: Vec<&str> = typed.split(' ').collect();
-    // The options that may be repeated have several values.
-    if flag == "--rom" {
+    // This one may be given several times.
+    let repeated = option.starts_with("--allow ");
+    if let Some((flag, _)) = option.split_once(' ').filter(|_| !repeated) {
         if let Some(at) = words.iter().position(|word| *word == flag) {
             words.drain(at..words.len().min(at + 2));
         }
-        words.retain(|word| !word.starts_with("--rom="));
+        words.retain(|word| !word.strip_prefix(flag).is_some_and(|value| value.starts_with('=')));
     }
     format!("{} {option}{operands}", words.join(" "))
 }
@@ -204,7 +224,7 @@ impl JobError {
         let named = context.bdf.map(|bdf| CardSelector::Host(bdf.to_string()));
         context.card = context.card.or(named.as_ref());
         if self.needs_root(context.unprivileged) {
-            return context.first_of(&["run it as root: sudo <typed>", "run it as root"]);
+            return context.first_of(AS_ROOT);
         }
         match self {
             Self::Host(HostError::InUse { uses, .. }) if uses.iter().any(|u| u.id.waivable()) => {
@@ -214,11 +234,7 @@ impl JobError {
                 let code = if allowed.is_some() { Code::CardInUse } else { Code::HostNotReady };
                 return context.first_of(code.advice());
             }
-            Self::BadIdentity { .. } => {
-                return Some(
-                    "name identity.json of a backup, or give the values: --guid G --mac M".into(),
-                );
-            }
+            Self::BadIdentity { .. } => return context.first_of(IDENTITY_VALUES),
             Self::Protection(_) => return context.first_of(PROTECTION),
             Self::ImageFile { path, .. } | Self::RawDump { path } => {
                 context.image.get_or_insert(path.as_path());
@@ -233,12 +249,17 @@ impl JobError {
                 context.image = store.first().map(PathBuf::as_path);
             }
             Self::ImageUnsure { way, .. } => return Some(way.clone()),
+            Self::ReadFile { path, source }
+                if path.ends_with(MANIFEST) && source.kind() == ErrorKind::NotFound =>
+            {
+                return context.first_of(Code::NotABackup.advice());
+            }
             Self::SplitFile { split, .. } => {
-                return Some(format!("join all parts, then name the whole: {}", split.joined()));
+                return Some(JOIN_PARTS.replace("<parts>", &split.joined()));
             }
             Self::RomFile { path, source: RomError::IsFirmware } => {
                 context.image = Some(path.as_path());
-                return context.first_of(&["write it as an image: <card> burn <image>"]);
+                return context.first_of(WRITE_AS_IMAGE);
             }
             Self::ForeignFile { path, format, .. } => {
                 context.image.get_or_insert(path.as_path());
@@ -324,9 +345,6 @@ impl JobError {
     }
 }
 
-/// What a chip's protection can be set to is known from its state.
-const PROTECTION: Advice = &["see what can be set on this chip: <card> flash protect"];
-
 /// The options that allow these uses; `None` when one of them cannot be allowed.
 pub(super) fn allow(uses: &[InUse]) -> Option<String> {
     let mut ids: Vec<String> = uses
@@ -389,6 +407,29 @@ mod tests {
     }
 
     #[test]
+    fn who_forgot_sudo_gets_the_whole_command_with_it() {
+        let card = CardSelector::Host("enp1s0".into());
+        let context = |line| HintContext {
+            unprivileged: true,
+            card: Some(&card),
+            typed: Some(line),
+            ..HintContext::default()
+        };
+        let bdf: Bdf = "05:00.0".parse().unwrap();
+        let refused = JobError::from(LeaseError::NotRoot { bdf, driver: None });
+        for line in ["cx3flash burn a.bin", "cx3flash -d enp1s0 burn a.bin"] {
+            let hint = refused.hint(&context(line)).unwrap();
+            assert_eq!(hint, "run it as root: sudo cx3flash -d enp1s0 burn a.bin", "{line}");
+        }
+        let next = Outcome::from(Code::HostNotReady).hint(&context("cx3flash query")).unwrap();
+        assert!(next.ends_with(": sudo cx3flash -d enp1s0 doctor"), "{next}");
+        let sim = CardSelector::Sim("a.cx3".into());
+        let context = HintContext { card: Some(&sim), ..context("cx3flash query") };
+        let next = Outcome::from(Code::HostNotReady).hint(&context).unwrap();
+        assert!(next.ends_with(": cx3flash -d sim:a.cx3 doctor"), "{next}");
+    }
+
+    #[test]
     fn a_command_is_not_advised_to_who_typed_it() {
         let hint = |code: Code, line| Outcome::from(code).hint(&typed(line)).unwrap_or_default();
         assert_eq!(hint(Code::NotPutBack, "cx3flash query"), "cx3flash host restore");
@@ -410,6 +451,13 @@ mod tests {
         ] {
             let hint = Outcome::from(Code::RomForOther).hint(&typed(line)).unwrap();
             assert!(hint.ends_with(&format!(": {advised}")), "{line}: {hint}");
+        }
+        for line in
+            ["cx3flash burn a.bin --change-psid A:B", "cx3flash burn --change-psid=A:B a.bin"]
+        {
+            let context = HintContext { psids: Some(("C", "D")), ..typed(line) };
+            let hint = Outcome::from(Code::PsidDiffers).hint(&context).unwrap();
+            assert!(hint.ends_with(": cx3flash burn a.bin --change-psid C:D"), "{hint}");
         }
     }
 

@@ -39,6 +39,7 @@ fn situations() -> Vec<Situation> {
         Situation("pro", same, "burn owner.bin --yes", Done),
         Situation("pro", same, "burn oem.bin --yes", Done),
         Situation("pro", same, "plan oem.bin", Done),
+        Situation("pro", same, "burn oem.bin --change-psid MT_1:OEM_1 --yes", Done),
         Situation("pro", same, "burn other_rom.bin --yes", Done),
         Situation("pro", same, "burn other_rom_oem.bin --yes", Done),
         Situation("pro", newer, "burn old.bin --yes", Done),
@@ -177,7 +178,7 @@ fn backup_of_other(bench: &Sandbox) {
 }
 
 /// The card and the files that commands and hints name, made once and copied.
-fn sandbox(card: &str) -> Sandbox {
+pub(crate) fn sandbox(card: &str) -> Sandbox {
     static MADE: [OnceLock<Sandbox>; 2] = [OnceLock::new(), OnceLock::new()];
     let made = MADE[usize::from(card == "pro")].get_or_init(|| files(card));
     let bench = Sandbox::new();
@@ -321,6 +322,14 @@ fn every_fix_of_doctor_is_a_command_that_leads_on() {
             assert!(document["error"]["code"] != "usage", "{ran}");
         }
     }
+}
+
+#[test]
+fn a_directory_that_is_no_backup_is_refused_with_what_a_backup_is() {
+    let bench = Sandbox::pro();
+    bench.shell("mkdir empty").exits(0);
+    let ran = bench.refuses(&["restore", "empty", "--yes"], 1);
+    ran.reports("hint: name the directory that holds manifest.json\n");
 }
 
 #[test]

@@ -18,6 +18,8 @@
 
 mod campaign;
 #[cfg(debug_assertions)]
+mod cli_advice;
+#[cfg(debug_assertions)]
 mod cli_archive;
 #[cfg(debug_assertions)]
 mod cli_bad_input;
