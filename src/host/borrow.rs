@@ -2,8 +2,8 @@
 //! (docs/linux.md#sequence-of-a-job).
 
 use super::{
-    BarAccess, Bdf, DiscoverError, Host, InUse, Lease, LeaseError, Mark, PciCard, PortReport,
-    UseId, VFIO_PCI, VfioCard, VfioError,
+    Awake, BarAccess, Bdf, DiscoverError, Host, InUse, Lease, LeaseError, Mark, PciCard,
+    PortReport, UseId, VFIO_PCI, VfioCard, VfioError,
 };
 use crate::card::{CrSpace, HwKey};
 use crate::flash::trace::{TraceMark, TraceRecorder};
@@ -192,6 +192,12 @@ impl Borrowed {
         if inner.ending.is_none() {
             inner.lease.note(mark);
         }
+    }
+
+    /// Sleep and shutdown of the host wait until the result is dropped.
+    pub fn keep_awake(&self) -> Option<Awake> {
+        let inner = self.0.borrow();
+        inner.host.keep_awake(&format!("the firmware of card {} is written", inner.card.bdf))
     }
 
     /// Adds a message for the user, whatever the ending.

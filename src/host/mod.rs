@@ -10,6 +10,8 @@
 //! | `card`, `select`, `other` | the cards of this host, the one that is meant, and devices of other families |
 //! | `config_space`, `vpd`, `hest`, `netdev`, `netlink`, `process` | readers: PCI configuration space, vital product data, the ACPI table HEST, netdevs, RDMA devices, processes |
 //! | `program` | programs of the system, with a limit of time |
+//! | `awake` | sleep and shutdown wait for a write |
+//! | `system_log` | lines in the system's log |
 //! | `in_use`, `holder` | who uses the card |
 //! | `findings`, `lockdown`, `port`, `kvm` | host checks of `doctor` |
 //! | `lease`, `journal` | a card taken from its driver and given back, also by another process |
@@ -19,6 +21,7 @@
 //!
 #![doc = include_str!("../../docs/linux.md")]
 
+mod awake;
 mod bdf;
 mod borrow;
 mod card;
@@ -44,6 +47,7 @@ mod process;
 mod program;
 mod select;
 mod sysfs;
+mod system_log;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -51,6 +55,7 @@ mod vfio;
 mod vpd;
 
 pub use crate::card::{BadBarAccess, BarAccess, Function};
+pub use awake::Awake;
 pub use bdf::{BadBdf, Bdf};
 pub use borrow::{BorrowOptions, Borrowed, Ending, HostError, give_back, objections};
 pub use card::{NetDev, PciCard, Sibling};

@@ -7,7 +7,7 @@ use crate::card::{
     WallClock,
 };
 use crate::flash::trace::TraceRecorder;
-use crate::host::{BorrowOptions, Borrowed, Ending, Host, Mark};
+use crate::host::{Awake, BorrowOptions, Borrowed, Ending, Host, Mark};
 use crate::sim::SimCard;
 use std::path::Path;
 use std::rc::Rc;
@@ -148,6 +148,11 @@ impl Device {
     /// Handle on the host's side; outlives the device, to ask how the borrowing ended.
     pub fn borrowed(&self) -> Option<Borrowed> {
         self.borrowed.clone()
+    }
+
+    /// While the flash is written the host of a borrowed card neither sleeps nor shuts down.
+    pub(super) fn keep_awake(&self) -> Option<Awake> {
+        self.borrowed.as_ref()?.keep_awake()
     }
 
     /// Write down what whoever puts the host back must know.

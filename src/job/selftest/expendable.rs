@@ -72,6 +72,7 @@ pub(super) fn run(
     }
     let made = backup(device, consent.backup_dir, events)?;
     outcome.backup = Some(made.backup.dir);
+    let _awake = device.keep_awake();
     let card = {
         let mut locked = device.lock()?;
         snapshot(facts, &mut locked, crate::flash::Phase::Read, events)?.0

@@ -3,7 +3,7 @@
 use super::fake::{GUARD, Kernel, SIBLING};
 use super::presence::pull;
 use crate::card::CrSpace;
-use crate::host::{Borrowed, Ending, VfioCard};
+use crate::host::{Borrowed, Ending, Host, VfioCard};
 use std::rc::Rc;
 
 /// A host with a card of two ports on mlx4_core, a SATA controller in its group, and a virtual function.
@@ -18,6 +18,11 @@ impl BorrowedBench {
     pub(crate) fn borrow(&self, space: Box<dyn CrSpace>) -> Borrowed {
         let lease = self.0.take().unwrap();
         Borrowed::of(&self.0.host(), self.0.card(), lease, VfioCard::over(space), None)
+    }
+
+    /// The host, as programs see it.
+    pub(crate) fn host(&self) -> Host {
+        self.0.host()
     }
 
     /// Takes the card out of its slot: what is of it in sysfs goes.
