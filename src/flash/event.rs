@@ -1,8 +1,7 @@
 //! What a session reports while it works. The command line draws; tests count.
 //!
 //! For each phase: one `Started`, any number of `Advanced` with rising `done`, one `Finished`
-//! (or none when the session stopped). Phases come in the order of [`Phase`], except for `Read`: the
-//! second reading follows the backup.
+//! (or none when the session stopped). A second reading that begins anew is started anew.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -11,7 +10,7 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// What was read of the flash to disk.
+    /// The flash is read a second time, and the backup on disk is confirmed. Finished: there is a backup.
     Backup,
     /// Erasing sectors.
     Erase,

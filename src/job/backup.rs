@@ -145,7 +145,7 @@ pub fn backup(
     let (card, unsteady) = snapshot(&facts, &mut locked, Phase::Read, events)?;
     drop(locked);
     let place = reserve(&card, out)?;
-    let mut backup = store(place, &facts, &card, unsteady, events)?;
+    let mut backup = store(place, &facts, &card, unsteady)?;
     let (locked, chains) = confirm(&mut backup, device, &facts, &card, events)?;
     drop(locked);
     remember(chains, &facts, &card);
@@ -156,7 +156,7 @@ impl Backup {
     pub(super) fn announce(&self, events: &mut dyn Events) {
         events.emit(Event::Note {
             text: format!(
-                "backup in {}: {} files, read back and compared",
+                "backup in {}: {} files, read back and compared with the card",
                 escape::path(&self.dir),
                 self.manifest.files.len() + 1
             ),
@@ -200,6 +200,13 @@ pub(super) fn remember(chains: Option<ChainVerdict>, facts: &CardFacts, card: &C
     }
 }
 
+/// Shows that a backup can be made in `out`, before a card is taken for it: a file is created there, written,
+/// synced, read back and removed. A directory that is missing is made and removed.
+pub fn prove_backup_dir(out: &Path) -> Result<(), JobError> {
+    let name = format!(".cx3flash-{}", std::process::id());
+    NewDir::create(out, &name)?.write(MANIFEST, b"{}\n").map(drop)
+}
+
 /// Take a directory for the backup of `card`, before anything is asked or done.
 pub(super) fn reserve(card: &CardSnapshot, out: &Path) -> Result<NewDir, JobError> {
     let stamp = OffsetDateTime::now_utc()
@@ -228,10 +235,7 @@ pub(super) fn store(
     facts: &CardFacts,
     card: &CardSnapshot,
     unsteady: Vec<UnsteadyRange>,
-    events: &mut dyn Events,
 ) -> Result<Backup, JobError> {
-    let phase = Phase::Backup;
-    events.emit(Event::Started { phase, total: card.flash.len() as u64 });
     let active = card.active().map(|a| a.slot);
     let contents = active.and_then(|f| f.contents.as_ref().ok());
     let mut files = vec![place.write(FLASH, &card.flash)?];
@@ -271,7 +275,6 @@ pub(super) fn store(
     // Last: a directory without a manifest is no backup.
     place.write(MANIFEST, &json(&manifest, MANIFEST)?)?;
     let dir = place.finish()?;
-    events.emit(Event::Finished { phase });
     tracing::info!(dir = %escape::path(&dir), "backup on disk, read back and compared");
     Ok(Backup { dir, manifest, unsteady })
 }

@@ -57,7 +57,7 @@ mod verify;
 
 pub use crate::plan::BootReport;
 pub use activate::{ActivateOutcome, ActivatedBy, Activation, activate};
-pub use backup::{Backup, BackupOutcome, Manifest, backup};
+pub use backup::{Backup, BackupOutcome, Manifest, backup, prove_backup_dir};
 pub use bug_report::{BugReport, FinishedCommand};
 pub use cards::{all_cards, card_files, free_address};
 pub use choice::{LeftOutImage, NotChosen, StoreChoice, UnreadFile};
@@ -98,7 +98,7 @@ pub use rom::{RomOutcome, rom_info, rom_info_file, rom_read, rom_read_image};
 pub use run::{
     Confirm, PlanOutcome, StopReport, WriteOptions, WriteOutcome, plan, write, write_reporting,
 };
-pub use running::RunningNow;
+pub use running::{RunningNow, running};
 pub use selector::CardSelector;
 pub use selftest::{
     DriverFacts, Expendable, SelftestOutcome, SelftestRequest, selftest, selftest_unopened,

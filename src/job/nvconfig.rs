@@ -159,9 +159,9 @@ pub fn nv_set_reporting(
     if !confirm(&known.changes, place.path()) {
         return Err(JobError::Declined);
     }
-    let mut backup = store(place, &facts, &card, unsteady, events)?;
-    backup.announce(events);
+    let mut backup = store(place, &facts, &card, unsteady)?;
     let (locked, chains) = confirm_backup(&mut backup, device, &facts, &card, events)?;
+    backup.announce(events);
     // The firmware takes the semaphores itself when it writes.
     drop(locked);
     remember(chains, &facts, &card);
@@ -172,6 +172,7 @@ pub fn nv_set_reporting(
         return Err(error);
     }
     known.backup = Some(backup.clone());
+    let _awake = device.keep_awake();
     device.mark(Mark::FlashTouched)?;
     let stopped = write(device, &writes).err();
     let found = probe.settled(device);

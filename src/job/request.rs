@@ -54,28 +54,30 @@ impl<'a> WriteRequest<'a> {
         }
     }
 
-    pub(super) fn planner(self) -> (WriteJob, Planner<'a>) {
+    /// Which job it is.
+    pub fn job(&self) -> WriteJob {
         match self {
-            Self::Burn(image, options) => {
-                (WriteJob::Burn, Box::new(|card| image.plan(card, options)))
-            }
-            Self::Restore(backup) => {
-                (WriteJob::Restore, Box::new(|card| plan_restore(card, backup)))
-            }
-            Self::Recover(image, identity) => (
-                WriteJob::Recover,
-                Box::new(|card| {
-                    plan_recover(card, &image.contents, image.len, identity, image.ran_on)
-                }),
-            ),
-            Self::IdentitySet(change) => {
-                (WriteJob::IdentitySet, Box::new(|card| plan_identity(card, change)))
-            }
-            Self::RomWrite(rom) => {
-                (WriteJob::RomWrite, Box::new(|card| plan_rom(card, Some(&rom.bytes))))
-            }
-            Self::RomRemove => (WriteJob::RomRemove, Box::new(|card| plan_rom(card, None))),
-            Self::ConfigReset => (WriteJob::ConfigReset, Box::new(plan_config_reset)),
+            Self::Burn(..) => WriteJob::Burn,
+            Self::Restore(_) => WriteJob::Restore,
+            Self::Recover(..) => WriteJob::Recover,
+            Self::IdentitySet(_) => WriteJob::IdentitySet,
+            Self::RomWrite(_) => WriteJob::RomWrite,
+            Self::RomRemove => WriteJob::RomRemove,
+            Self::ConfigReset => WriteJob::ConfigReset,
+        }
+    }
+
+    pub(super) fn planner(self) -> Planner<'a> {
+        match self {
+            Self::Burn(image, options) => Box::new(|card| image.plan(card, options)),
+            Self::Restore(backup) => Box::new(|card| plan_restore(card, backup)),
+            Self::Recover(image, identity) => Box::new(|card| {
+                plan_recover(card, &image.contents, image.len, identity, image.ran_on)
+            }),
+            Self::IdentitySet(change) => Box::new(|card| plan_identity(card, change)),
+            Self::RomWrite(rom) => Box::new(|card| plan_rom(card, Some(&rom.bytes))),
+            Self::RomRemove => Box::new(|card| plan_rom(card, None)),
+            Self::ConfigReset => Box::new(plan_config_reset),
         }
     }
 }

@@ -15,7 +15,7 @@ use super::{
 use crate::card::ResetSeen;
 use crate::escape;
 use crate::flash::{Boots, Events, FlashSource, Locked, Phase, Stopped, Tried, WayBack};
-use crate::host::Mark;
+use crate::host::{Borrowed, Mark};
 use crate::image::FlashAddr;
 use crate::plan::{
     Action, BootEvidence, BurnOptions, Pass, Plan, PlanReport, StartKind, StartReport,
@@ -160,7 +160,7 @@ pub fn write_reporting(
     events: &mut dyn Events,
     known: &mut Option<WriteOutcome>,
 ) -> Result<WriteOutcome, JobError> {
-    let (job, decide) = request.planner();
+    let (job, decide) = (request.job(), request.planner());
     let span = tracing::info_span!("write", ?job, device = %device.name);
     let _inside = span.enter();
     let facts = CardFacts::of(device)?;
@@ -221,10 +221,11 @@ pub fn write_reporting(
         facts.forget_still();
     }
     let journal = device.borrowed();
-    let mut backup = store(place, &facts, &card, unsteady, events)?;
-    backup.announce(events);
+    let mut backup = store(place, &facts, &card, unsteady)?;
     let (locked, chains) = confirm_backup(&mut backup, device, &facts, &card, events)?;
+    backup.announce(events);
     known.backup = Some(backup.clone());
+    let _awake = journal.as_ref().and_then(Borrowed::keep_awake);
     if let Some(journal) = journal {
         if let Some(serial) = action.contents.as_ref().and_then(|c| serial_of(c.image())) {
             journal.note(Mark::NewSerial(serial));

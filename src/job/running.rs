@@ -53,6 +53,11 @@ impl RunningNow {
     }
 }
 
+/// The version that runs, for a question about the card; `None` when it is not known.
+pub fn running(device: &mut Device) -> Option<Version> {
+    device.card.running_version().ok().flatten().map(version)
+}
+
 /// The version that runs; a card that shows none may have been reset, and is waited for.
 fn running_version(device: &mut Device) -> Result<Option<Version>, JobError> {
     let card = &mut device.card;

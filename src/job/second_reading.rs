@@ -61,7 +61,7 @@ fn compare_flash(
     if *locked.protection() != before.protection {
         return changed("the flash's write protection has changed".into());
     }
-    let phase = Phase::Read;
+    let phase = Phase::Backup;
     let mut second = SecondReading::default();
     let mut trusted = None;
     if let Some(store) = &facts.proofs
@@ -87,9 +87,9 @@ fn compare_flash(
                     }
                     Err(error) => return Err(error.into()),
                 };
-                events.emit(Event::Finished { phase });
                 second.chains = verdict;
                 if verdict.is_some_and(|v| !matches!(v, ChainVerdict::Contradicted { .. })) {
+                    events.emit(Event::Finished { phase });
                     return Ok(second);
                 }
             }
@@ -114,7 +114,7 @@ fn compare(
     events: &mut dyn Events,
     unsteady: &mut Vec<UnsteadyRange>,
 ) -> Result<(), JobError> {
-    let phase = Phase::Read;
+    let phase = Phase::Backup;
     let ranges = to_compare(before);
     events.emit(Event::Started { phase, total: ranges.iter().map(|r| r.len() as u64).sum() });
     let mut source = locked.source();

@@ -115,15 +115,7 @@ fn backup_is_on_disk_before_the_first_erase() {
         assert_eq!(watch.manifest_at_erase, Some(true));
         assert_eq!(
             watch.recorded.started(),
-            [
-                Phase::Read,
-                Phase::Backup,
-                Phase::Read,
-                Phase::Erase,
-                Phase::Write,
-                Phase::Verify,
-                Phase::Commit
-            ]
+            [Phase::Read, Phase::Backup, Phase::Erase, Phase::Write, Phase::Verify, Phase::Commit]
         );
         let noted = watch
             .recorded

@@ -1,6 +1,7 @@
 //! Jobs on simulated cards: what they leave on the card, on the disk and in the answer.
 
 mod assumptions;
+mod awake;
 mod backups;
 pub(crate) mod bench;
 mod booting;

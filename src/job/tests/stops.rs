@@ -16,7 +16,7 @@ fn running_after(card: &SimCard) -> Option<crate::image::Version> {
 
 #[test]
 fn a_stop_before_the_first_erase_is_interrupted_and_leaves_no_unconfirmed_backup() {
-    for phase in [Phase::Backup, Phase::Read, Phase::Erase] {
+    for phase in [Phase::Read, Phase::Backup, Phase::Erase] {
         for (card, recipe) in
             [(owner_card(), cx3("2.42.5000")), (pro_card(Half::Even), pro("2.42.5000"))]
         {
