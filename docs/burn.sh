@@ -3,8 +3,8 @@
 #
 #   cargo build && docs/burn.sh target/debug/cx3flash > docs/burn.svg
 #
-# The list of checks and of what is kept is left out, and the time in the backup's name is replaced, so that two
-# runs give the same picture. A test compares the file with a fresh run.
+# The time in the backup's name is replaced, so that two runs give the same picture. A test compares the file with a
+# fresh run.
 set -eu
 program=$(realpath "$1")
 dir=$(mktemp -d)
@@ -19,11 +19,7 @@ unset CX3FLASH_DEVICE CX3FLASH_BACKUP_DIR CX3FLASH_LOG_DATA
 
 {
     echo '$ cx3flash -d sim:card.cx3 burn fw.bin --yes --backup-dir backups'
-    awk '
-        /^[A-Z][a-z]*$/ { shown = $0 == "Changes" || $0 == "Flash" }
-        /^backup / { exit }
-        shown { print }
-    ' result
+    sed '/^backup /,$d' result
     cat progress
     sed -n '/^backup /,$p' result
 } | sed -E 's/[0-9]{8}T[0-9]{6}Z/20260101T120000Z/; s/&/\&amp;/g; s/</\&lt;/g; s/>/\&gt;/g' >lines
@@ -39,7 +35,7 @@ awk -v count="$(wc -l <lines)" '
     {
         colour = ""
         if (/^\$/) colour = " fill=\"#8fd694\""
-        else if (/^[A-Z][a-z]*$/) colour = " fill=\"#7fb4ff\""
+        else if (/^!/) colour = " fill=\"#7fb4ff\""
         printf "<text x=\"16\" y=\"%d\"%s>%s</text>\n", NR * 18 + 12, colour, $0
     }
     END { print "</g>\n</svg>" }

@@ -16,6 +16,8 @@ pub struct Failure {
     pub message: String,
     /// From the outermost inwards.
     pub causes: Vec<String>,
+    /// What the command takes, after wrong arguments.
+    pub usage: Option<String>,
     /// What to type next.
     pub hint: Option<String>,
     /// The check that refuses, where `code` does not name it.
@@ -33,6 +35,7 @@ impl Failure {
             code,
             message: one_line(&message.into()),
             causes: Vec::new(),
+            usage: None,
             hint: outcome.hint(&HintContext::of_process()),
             check: None,
             refused_by: Vec::new(),
@@ -90,7 +93,7 @@ impl Failure {
         self
     }
 
-    /// For stderr: one line with its causes, then the hint.
+    /// For stderr: one line with its causes, then usage and hint.
     pub(super) fn text(&self) -> Page {
         let mut text = Page::default();
         text.part(format_args!("error: {}", self.message));
@@ -98,6 +101,9 @@ impl Failure {
             text.part(format_args!(": {cause}"));
         }
         text.push_str("\n");
+        if let Some(usage) = &self.usage {
+            text.line(format_args!("usage: {usage}"));
+        }
         if let Some(hint) = &self.hint {
             text.line(format_args!("hint: {hint}"));
         }

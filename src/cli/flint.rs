@@ -4,7 +4,8 @@
 use super::args::Cli;
 use super::json::{self, FlintDocument, SCHEMA};
 use super::page::Page;
-use super::terminal::{Out, StopFlag};
+use super::stop::StopFlag;
+use super::terminal::Out;
 use super::{bug_report, commands, log, trace};
 use crate::escape;
 use crate::flint::{self, Caller};
@@ -91,6 +92,21 @@ fn command_at(words: &[OsString]) -> Option<usize> {
     }
 }
 
+/// Words of flint's and mlxconfig's commands that change a card: they are in the system's log.
+const CHANGE_CARDS: [&str; 11] = [
+    "b",
+    "brom",
+    "burn",
+    "clear_semaphore",
+    "drom",
+    "reset",
+    "reset_cfg",
+    "set",
+    "sg",
+    "sv",
+    "update",
+];
+
 /// Files beside the results.
 #[derive(Default)]
 struct Files {
@@ -124,6 +140,13 @@ fn run(
         return Exit::Failed.code();
     }
     let words: Vec<String> = words.iter().filter_map(|w| w.to_str().map(str::to_owned)).collect();
+    let keys = words.iter().any(|word| word == "hw_access" || word == "set_key");
+    // The last word may be a key.
+    let shown = words.len() - usize::from(keys && words.len() > 2);
+    let typed: Vec<String> = words[..shown].iter().map(escape::shell_word).collect();
+    let typed = format!("{program} {}", typed.join(" "));
+    let changes_card = words.iter().any(|word| CHANGE_CARDS.contains(&word.as_str()));
+    let mut begun = false;
     let ran = flint::run(
         &words,
         Caller {
@@ -138,6 +161,10 @@ fn run(
                 Box::new(move || stop.raised())
             },
             opened: &mut |device| {
+                if changes_card && device.borrowed().is_some() {
+                    host.log_line(&format!("begins on {}: {typed}", device.name));
+                    begun = true;
+                }
                 if let Some(report) = &mut report {
                     commands::report_query(report, &host, device);
                 }
@@ -150,16 +177,15 @@ fn run(
         log.flush();
     }
     tracing::info!(exit = code, "ended");
+    if begun {
+        host.log_line(&format!("ends with exit {code}: {typed}"));
+    }
     let recorded = trace::finish(trace, &host, ran.card.as_ref(), code, &out);
     if let Some(report) = report {
-        let keys = words.iter().any(|word| word == "hw_access" || word == "set_key");
-        // The last word may be a key.
-        let shown = words.len() - usize::from(keys && words.len() > 2);
-        let typed: Vec<String> = words[..shown].iter().map(escape::shell_word).collect();
         let log = log.and_then(|log| log.path());
         let ended = FinishedCommand {
             card: ran.card.as_ref(),
-            typed: &format!("cx3flash {COMMAND} {}", typed.join(" ")),
+            typed: &format!("cx3flash {typed}"),
             document: &json::result(&FlintDocument {
                 schema: SCHEMA,
                 command: COMMAND,

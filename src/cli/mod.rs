@@ -12,6 +12,7 @@ pub mod json;
 mod log;
 mod page;
 mod progress;
+mod stop;
 mod terminal;
 mod text;
 mod trace;
@@ -31,7 +32,8 @@ use progress::Progress;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
-use terminal::{Out, OutputMode, Reply, StopFlag};
+use stop::StopFlag;
+use terminal::{Out, OutputMode, Reply};
 
 pub fn main() -> ExitCode {
     let argv: Vec<OsString> = std::env::args_os().collect();
@@ -110,8 +112,9 @@ fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Ex
     let job = cli.command.opens_card().then(|| cli.name.replace(' ', "-"));
     let log = log::start(job.as_deref(), cli.verbose);
     tracing::info!(command = %typed, version = env!("CARGO_PKG_VERSION"), "started");
+    let verbose = cli.verbose > 0;
     let out = Out::new(mode);
-    if let Some(path) = log.as_ref().and_then(log::SharedLog::path).filter(|_| cli.verbose > 0) {
+    if let Some(path) = log.as_ref().and_then(log::SharedLog::path).filter(|_| verbose) {
         out.remark(format_args!("log: {}", escape::path(path)));
     }
     let report = match bug_report::begin(&cli) {
@@ -141,6 +144,9 @@ fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Ex
         image: None,
         rom: None,
         stop,
+        verbose,
+        changes_card: cli.command.changes_card(),
+        begun: false,
         typed,
         key_file: cli.key_file,
         host,
@@ -150,7 +156,12 @@ fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Ex
         reply: Reply::Yes,
         result: None,
     };
-    let ran = commands::run(cli.command, &mut ctx);
+    let ran = commands::run(cli.command, &mut ctx).map_err(|mut failure| {
+        if failure.code == Code::Usage {
+            usage::explain(&mut failure, &cli.name);
+        }
+        failure
+    });
     let (ran, host) = commands::afterwards(ran, ctx.borrowed.take(), &ctx.out);
     if let Some(log) = &log {
         log.flush();
@@ -159,7 +170,12 @@ fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Ex
         Ok(exit) => Document::new(Some(&cli.name), *exit),
         Err(failure) => failure.document(Some(&cli.name)),
     };
-    tracing::info!(exit = document.exit.code(), "ended");
+    let exit = document.exit;
+    tracing::info!(exit = exit.code(), "ended");
+    if ctx.begun {
+        let line = format!("ends with exit {} ({}): {}", exit.code(), exit.meaning(), ctx.typed);
+        ctx.host.log_line(&line);
+    }
     let log = log.and_then(|log| log.path());
     document.device.clone_from(&ctx.device);
     document.result = ctx.result.take();

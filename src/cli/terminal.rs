@@ -4,13 +4,13 @@
 #![allow(clippy::print_stderr, reason = "this is the one place that owns the streams")]
 
 use super::page::Page;
+use super::stop::{StopFlag, Work};
 use crate::escape;
 use crate::host::{unless_stopped, write_stdout};
+use rustix::termios::tcgetwinsize;
 use serde_json::Value;
 use std::fmt;
 use std::io::{self, BufRead, IsTerminal, Write};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct OutputMode {
@@ -81,7 +81,7 @@ impl Out {
     pub(super) fn colours(&self) -> bool {
         let refused = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|v| v == "dumb");
-        !self.mode.json && !refused && !dumb && io::stdout().is_terminal()
+        !self.mode.json && !refused && !dumb && is_watched()
     }
 }
 
@@ -101,30 +101,20 @@ impl Write for LogLines {
     }
 }
 
-/// A request to stop, raised by a signal.
-#[derive(Clone, Debug, Default)]
-pub(super) struct StopFlag(Arc<AtomicBool>);
+/// A person watches stdout.
+pub(super) fn is_watched() -> bool {
+    io::stdout().is_terminal()
+}
 
-impl StopFlag {
-    /// From now on SIGINT, SIGTERM, SIGHUP and SIGQUIT raise the flag instead of killing the process: a
-    /// job reads it between sectors, leaves the card bootable and returns it to its driver.
-    pub(super) fn catch(&self) -> io::Result<()> {
-        use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXFSZ};
-        for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] {
-            signal_hook::flag::register(signal, Arc::clone(&self.0))?;
-        }
-        // A write beyond `ulimit -f` fails with EFBIG instead of killing the process with the card
-        // taken.
-        signal_hook::flag::register(SIGXFSZ, Arc::default())?;
-        Ok(())
-    }
-
-    pub(super) fn shared(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.0)
-    }
-
-    pub(super) fn raised(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+/// Columns of the terminal on stdout or stderr, within what can be read; as many as a document has where
+/// neither is a terminal.
+pub(super) fn columns() -> usize {
+    const NARROW: usize = 20;
+    const WIDE: usize = 100;
+    let size = tcgetwinsize(io::stdout()).or_else(|_| tcgetwinsize(io::stderr()));
+    match size.map_or(0, |size| usize::from(size.ws_col)) {
+        0 => WIDE,
+        columns => columns.clamp(NARROW, WIDE),
     }
 }
 
@@ -163,7 +153,11 @@ pub(super) fn ask(question: &str, stop: &StopFlag) -> Reply {
         let mut line = String::new();
         io::stdin().lock().read_line(&mut line).map(|_| line)
     };
-    match unless_stopped(&|| stop.raised(), read) {
+    // A signal ends the question at once.
+    let work = stop.works_on(Work::None, None);
+    let answer = unless_stopped(&|| stop.raised(), read);
+    stop.works_on(work, None);
+    match answer {
         Ok(Some(Ok(line))) => reply(&line),
         Ok(None) => Reply::Interrupted,
         Ok(Some(Err(_))) | Err(_) => Reply::No,

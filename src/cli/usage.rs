@@ -36,42 +36,97 @@ const COMMANDS: [(&str, &str); 20] = [
     ("v", "verify"),
 ];
 
-/// The command to type instead.
+/// The command to type instead of one that does not exist; `typed` is its name, `near` one of a similar name.
+fn instead(typed: &str, near: Option<&str>) -> Option<String> {
+    let ours = COMMANDS.iter().find(|(theirs, _)| *theirs == typed).map(|(_, ours)| *ours);
+    ours.or(near).map(str::to_owned)
+}
+
+/// The command to type next.
 fn hint(error: &clap::Error, argv: &[OsString]) -> Option<String> {
     if argv.len() < 2 {
         return Some("run a complete update on a simulated card: cx3flash demo".into());
     }
+    let command = command_in(argv);
+    let words = command.get_bin_name().unwrap_or("cx3flash").to_owned();
     if error.kind() != ErrorKind::InvalidSubcommand {
-        let command = command_in(argv);
-        return Some(format!("see what it takes: cx3flash{command} --help"));
+        return Some(format!("see what it takes: {words} --help"));
     }
     let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else {
         return None;
     };
-    if let Some((_, ours)) = COMMANDS.iter().find(|(theirs, _)| theirs == word) {
-        return Some(format!("cx3flash {ours}"));
-    }
     // clap lists the likeliest one last.
     let suggested = match error.get(ContextKind::SuggestedSubcommand) {
         Some(ContextValue::String(one)) => Some(one),
         Some(ContextValue::Strings(several)) => several.last(),
         _ => None,
     };
-    suggested.map(|s| format!("cx3flash {s}"))
+    Some(match instead(word, suggested.map(String::as_str)) {
+        // Theirs are words of the first place.
+        Some(ours) if words == "cx3flash" => format!("cx3flash {ours}"),
+        _ => match suggested {
+            Some(suggested) => format!("{words} {suggested}"),
+            None => format!("list the commands: {words} --help"),
+        },
+    })
 }
 
-/// The words of the command in a command line that is wrong, each behind a blank.
-fn command_in(argv: &[OsString]) -> String {
-    let root = Cli::command();
+/// Every command, with its full name.
+fn commands() -> clap::Command {
+    let mut root = Cli::command();
+    root.build();
+    root
+}
+
+/// The command in a command line that is wrong, as far as its words are known.
+fn command_in(argv: &[OsString]) -> clap::Command {
+    let root = commands();
     let mut command = &root;
-    let mut words = String::new();
     for word in argv.iter().skip(1) {
-        if let Some(inner) = command.find_subcommand(word) {
-            words = words + " " + inner.get_name();
-            command = inner;
-        }
+        command = command.find_subcommand(word).unwrap_or(command);
     }
-    words
+    command.clone()
+}
+
+/// `cx3flash burn [OPTIONS] <IMAGE>`
+fn line_of(mut command: clap::Command) -> String {
+    let usage = command.render_usage().to_string();
+    let line = usage.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.strip_prefix("Usage: ").unwrap_or(&line).to_owned()
+}
+
+/// Adds what the command takes to a failure that the command itself reports.
+pub(super) fn explain(failure: &mut Failure, name: &str) {
+    let argv: Vec<OsString> =
+        std::iter::once("cx3flash").chain(name.split(' ')).map(OsString::from).collect();
+    if failure.hint == Failure::new(Code::Usage, "").hint {
+        failure.hint = Some(format!("see what it takes: cx3flash {name} --help"));
+    }
+    failure.usage = Some(line_of(command_in(&argv)));
+}
+
+/// The help of a command, all of it: `help sim create` is `sim create --help`.
+pub(super) fn help(words: &[String]) -> Result<String, Failure> {
+    let root = commands();
+    let mut command = &root;
+    for word in words {
+        command = command.find_subcommand(word).ok_or_else(|| {
+            let name = command.get_bin_name().unwrap_or("cx3flash");
+            let mut failure = Failure::new(Code::Usage, format!("{name} has no command {word:?}"));
+            let ours = instead(word, None).filter(|_| words.len() == 1);
+            failure.hint = Some(match ours {
+                Some(ours) => format!("cx3flash help {ours}"),
+                None => format!("list the commands: {name} --help"),
+            });
+            failure
+        })?;
+    }
+    let option = ["cx3flash"].into_iter().chain(words.iter().map(String::as_str)).chain(["--help"]);
+    Ok(match Cli::command().try_get_matches_from(option) {
+        Err(shown) if shown.kind() == ErrorKind::DisplayHelp => shown.render().to_string(),
+        // It takes `--help` for a word of its own.
+        _ => command.clone().render_long_help().to_string(),
+    })
 }
 
 /// The end of a command line that clap did not turn into a command.
@@ -121,6 +176,9 @@ pub(super) fn not_understood(error: &clap::Error, json: bool, argv: &[OsString])
     };
     let mut failure = Failure::new(Code::Usage, message);
     failure.hint = hint(error, argv).or(failure.hint);
+    if error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        failure.usage = Some(line_of(command_in(argv)));
+    }
     Executed::failed(None, mode, failure)
 }
 

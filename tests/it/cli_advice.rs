@@ -10,7 +10,7 @@ const CARD: &str = "cx3flash -d sim:card.cx3";
 const ENDS: [&str; 7] = ["; ", ", or", ", then", " && ", " (", ")", "`"];
 
 /// Advice that leads on without one of our commands.
-const WORDS: [&str; 35] = [
+const WORDS: [&str; 36] = [
     "run the command again",
     "run it as root",
     "name identity.json of a backup, or give the values: --guid G --mac M",
@@ -39,6 +39,7 @@ const WORDS: [&str; 35] = [
     "download the file again from its vendor, or name the .bin file that belongs in it",
     "use an image for ConnectX-3 (its query shows `Image type: FS2`)",
     "name the directory that holds manifest.json",
+    "name the directory that holds the images",
     "name a place that exists, can be written and has free space; of backups: --backup-dir DIR (`backup`: --out DIR)",
     "if the older firmware is wanted, add --allow-older",
     "add --yes",

@@ -157,3 +157,35 @@ fn the_helper_writes_only_where_it_may() {
     assert_ne!(ran.code, 0, "{ran}");
     assert_eq!(bench.read("target"), b"old");
 }
+
+#[test]
+fn begin_and_end_of_a_job_that_writes_are_in_the_systems_log_and_those_of_others_are_not() {
+    let bench = host();
+    fs::create_dir_all(bench.path("host/dev")).unwrap();
+    let socket = std::os::unix::net::UnixDatagram::bind(bench.path("host/dev/log")).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let lines = || -> Vec<String> {
+        let mut bytes = [0; 1024];
+        let mut next = || {
+            let len = socket.recv(&mut bytes).ok()?;
+            Some(String::from_utf8_lossy(&bytes[..len]).into_owned())
+        };
+        std::iter::from_fn(&mut next).collect()
+    };
+    fs::remove_file(bench.path("host/sys/bus/pci/devices").join(CARD).join("iommu_group")).unwrap();
+    let typed = ["-d", CARD, "burn", "new.bin", "--yes"];
+    bench.run(&typed).exits(5);
+    let seen: Vec<String> = lines()
+        .iter()
+        .map(|line| line.split_once("]: ").unwrap_or_else(|| panic!("{line}")).1.to_owned())
+        .collect();
+    let typed = format!("cx3flash {}", typed.join(" "));
+    let meaning = "host not ready, or the card is held by another program";
+    assert_eq!(
+        seen,
+        [format!("begins on {CARD}: {typed}"), format!("ends with exit 5 ({meaning}): {typed}"),]
+    );
+    bench.run(&["-d", CARD, "query"]).exits(5);
+    bench.card(&["burn", "new.bin", "--yes"]).exits(0);
+    assert_eq!(lines(), Vec::<String>::new());
+}

@@ -331,7 +331,7 @@ fn at_a_terminal(bench: &Sandbox, line: &str, typed: &str) -> String {
 fn a_question_begins_its_own_line_with_attributes_reset() {
     let bench = bench();
     let shown = at_a_terminal(&bench, "cx3flash -d sim:card.cx3 burn new.bin", "n\\n");
-    let question = "\u{1b}[0m\r\nsim:card.cx3: Write this to the card? [y/N] ";
+    let question = "\u{1b}[0m\r\nWrite 2.42.5000 over 2.35.5100 to sim:card.cx3 (MCX311A-XCAT, 01:00.0)? [y/N] ";
     assert!(shown.contains(question), "{shown:?}");
     let shown = at_a_terminal(
         &bench,

@@ -105,7 +105,47 @@ fn a_failure_keeps_its_exit_code_when_stdout_is_full() {
 fn options_without_a_command_are_refused_in_one_line() {
     let bench = Sandbox::new();
     let ran = bench.run(&["-d", "sim:card.cx3"]).exits(64);
-    assert_eq!(ran.stderr, "error: name a command\nhint: see what it takes: cx3flash --help\n");
+    assert_eq!(
+        ran.stderr,
+        "error: name a command\nusage: cx3flash [OPTIONS] <COMMAND>\nhint: see what it takes: cx3flash --help\n"
+    );
+}
+
+#[test]
+fn wrong_arguments_show_what_the_command_takes_and_its_help() {
+    let bench = Sandbox::pro();
+    for (typed, usage, help) in [
+        (&["burn"][..], "burn [OPTIONS] <IMAGE>", "burn"),
+        (&["sim", "create"], "sim create [OPTIONS] <FILE>", "sim create"),
+        (&["query", "--deep"], "query [OPTIONS] [IMAGE]", "query"),
+        // The command itself finds what is wrong.
+        (&["recover", "new.bin"], "recover [OPTIONS] <IMAGE>", "recover"),
+        (&["identity", "set"], "identity set [OPTIONS]", "identity set"),
+    ] {
+        let ran = bench.run(typed).exits(64).one_clear_line();
+        ran.reports(&format!("\nusage: cx3flash {usage}\n"))
+            .reports(&format!("\nhint: see what it takes: cx3flash {help} --help\n"));
+    }
+}
+
+#[test]
+fn help_of_a_command_is_what_its_option_prints() {
+    let bench = Sandbox::new();
+    for words in [&[][..], &["burn"], &["sim", "create"], &["flint"], &["help"]] {
+        let asked = bench.run(&[&["help"], words].concat()).exits(0);
+        assert!(asked.stdout.contains("Usage: cx3flash"), "{asked}");
+        if words != ["flint"] {
+            let option = bench.run(&[words, &["--help"]].concat()).exits(0);
+            assert_eq!(asked.stdout, option.stdout, "{words:?}");
+        }
+    }
+    bench.run(&["--help"]).exits(0).prints("\n  help ");
+    let json = bench.run(&["--json", "help", "sim", "create"]).exits(0).json();
+    assert!(json["result"]["text"].as_str().unwrap().contains("--board"), "{json}");
+    let ran = bench.run(&["help", "brom"]).exits(64).one_clear_line();
+    ran.reports("hint: cx3flash help rom write\n");
+    let ran = bench.run(&["help", "sim", "x"]).exits(64).one_clear_line();
+    ran.reports("hint: list the commands: cx3flash sim --help\n");
 }
 
 #[test]

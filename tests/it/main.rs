@@ -63,6 +63,8 @@ mod cli_older;
 #[cfg(debug_assertions)]
 mod cli_outcome;
 #[cfg(debug_assertions)]
+mod cli_question;
+#[cfg(debug_assertions)]
 mod cli_readme;
 #[cfg(debug_assertions)]
 mod cli_report;

@@ -209,11 +209,19 @@ pub enum Command {
     /// Create and inspect simulated cards and test images
     #[command(subcommand, arg_required_else_help = true)]
     Sim(SimCommand),
-    /// Run a complete update on new simulated cards
+    /// Run a complete update on new simulated cards; at a terminal with pauses to read
     Demo {
+        /// No pauses
+        #[arg(long)]
+        fast: bool,
         /// Directory for card files, images and backups; if it exists, a new subdirectory is created
         #[arg(long, value_name = "DIR", default_value = "cx3flash-demo")]
         dir: PathBuf,
+    },
+    /// Show the help of a command
+    Help {
+        /// The command, such as `sim create`; without it the list of commands
+        command: Vec<String>,
     },
     /// Print completions for a shell
     Completions {
@@ -448,12 +456,30 @@ impl Command {
         }
     }
 
+    /// Whether the command changes a card, or resets it.
+    pub fn changes_card(&self) -> bool {
+        match self {
+            Self::Burn(_)
+            | Self::Restore(_)
+            | Self::Recover(_)
+            | Self::Activate
+            | Self::Unlock { .. }
+            | Self::Rom(RomCommand::Write { .. } | RomCommand::Remove(_))
+            | Self::Config(ConfigCommand::Set { .. } | ConfigCommand::Reset(_))
+            | Self::Identity(IdentityCommand::Set { .. }) => true,
+            Self::Flash(FlashCommand::Protect(args)) => args.on || args.off,
+            Self::Selftest(args) => args.reset || args.expendable.is_some(),
+            _ => false,
+        }
+    }
+
     /// Whether the command opens a card; then it is a job and has a log.
     pub fn opens_card(&self) -> bool {
         match self {
             command if command.file().is_some() => false,
             Self::Completions { .. }
             | Self::Images { .. }
+            | Self::Help { .. }
             | Self::Schema { .. }
             | Self::Man { .. }
             | Self::Sim(_)

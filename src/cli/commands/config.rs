@@ -1,6 +1,6 @@
 //! `config show`, `config query` and `config set`.
 
-use super::{Ctx, Ran, backup_dir};
+use super::{Ctx, Ran, proven_backup_dir};
 use crate::card::nv::Parameter;
 use crate::cli::args::shared::WriteArgs;
 use crate::cli::failure::Failure;
@@ -122,9 +122,11 @@ pub(super) fn set(ctx: &mut Ctx<'_>, settings: &[(Parameter, u32)], args: WriteA
             return Err(Failure::new(Code::Usage, message).into());
         }
     }
-    let dir = backup_dir(args.backup_dir);
     ctx.can_ask(args.confirm.yes)?;
+    let dir = proven_backup_dir(args.backup_dir)?;
     let mut device = ctx.open()?;
+    let card = ctx.card_and_board(&device);
+    let running = job::running(&mut device);
     let mut progress = ctx.progress();
     let mut confirm = |changes: &[NvChange], backup: &Path| {
         let mut text = changes_text(changes);
@@ -132,7 +134,7 @@ pub(super) fn set(ctx: &mut Ctx<'_>, settings: &[(Parameter, u32)], args: WriteA
         let backup = escape::path(backup);
         text.line(format_args!("The firmware writes the flash. The backup goes to {backup}."));
         ctx.out.text(&text);
-        ctx.confirm(args.confirm.yes, "Store these settings?")
+        ctx.confirm(args.confirm.yes, &text::settings_question(changes, &card, running))
     };
     let mut known = None;
     let ended =

@@ -1,14 +1,25 @@
-//! `demo`: an update of two simulated cards, with the commands a user would type.
+//! `demo`: an update of two simulated cards, with the commands a user would type. At a terminal it can be
+//! watched; elsewhere it prints a summary of one screen.
 
-use super::{Ctx, Ran};
+use super::{CommandError, Ctx, Ran};
+use crate::card::{Patience, WallClock, wait_until};
 use crate::cli::failure::Failure;
 use crate::cli::json;
 use crate::cli::json::results::{DemoOutcome, DemoStep};
 use crate::cli::page::Page;
+use crate::cli::stop::Work;
+use crate::cli::terminal::{OutputMode, is_watched};
 use crate::escape;
-use crate::job::{Code, Exit};
+use crate::job::{Code, Exit, HintContext, JobError};
+use serde_json::Value;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Pauses for the reader: of a command that is typed, and of what it printed.
+const TYPED: Duration = Duration::from_millis(1500);
+const READ: Duration = Duration::from_millis(3000);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A board, the image it gets, and the text before.
 struct DemoBoard {
@@ -22,13 +33,13 @@ const BOARDS: [DemoBoard; 2] = [
         name: "mcx311a",
         image: "mcx311a-2.42.5000",
         title: "An MCX311A-XCAT (ConnectX-3, one port), bought used, firmware 2.35.5100.\n\
-                Its flash holds one image only: a power cut during the burn leaves a card that does not boot, and the plan states that.",
+                Its flash holds one image: a power cut in the burn leaves a card without one.",
     },
     DemoBoard {
         name: "mcx312b",
         image: "mcx312b-2.42.5000",
         title: "An MCX312B-XCCT (ConnectX-3 Pro, two ports), firmware 2.36.5150.\n\
-                Its flash is failsafe: the new image goes into the other half, and the old one boots until the commit.",
+                Its flash holds two: the old image boots until the new one is verified.",
     },
 ];
 
@@ -47,8 +58,12 @@ const COMMANDS: [&str; 11] = [
     "-d CARD query --full",
 ];
 
-pub(super) fn run(ctx: &mut Ctx<'_>, dir: &Path) -> Ran {
+pub(super) fn run(ctx: &mut Ctx<'_>, dir: &Path, fast: bool) -> Ran {
     let dir = fresh_dir(dir)?;
+    let watched = is_watched() && !ctx.out.mode.json;
+    let pace = watched && !fast;
+    // A summary shows what the documents of the commands hold.
+    let mode = if watched { ctx.out.mode } else { OutputMode { json: true, quiet: true } };
     let mut outcome = DemoOutcome { dir: escape::file_name(&dir), steps: Vec::new() };
     for board in &BOARDS {
         let mut text = Page::default();
@@ -57,12 +72,71 @@ pub(super) fn run(ctx: &mut Ctx<'_>, dir: &Path) -> Ran {
         text.push_str("\n");
         ctx.out.text(&text);
         for line in COMMANDS {
-            let ended = step(ctx, &words(line, board, &dir), &mut outcome.steps);
+            let words = words(line, board, &dir);
+            let typed: Vec<String> = words.iter().map(escape::shell_word).collect();
+            let typed = format!("cx3flash {}", typed.join(" "));
+            if watched {
+                let mut text = Page::default();
+                text.push_str("\n");
+                text.line(format_args!("$ {typed}"));
+                ctx.out.text(&text);
+            }
+            let ended = pause(ctx, pace, TYPED)
+                .and_then(|()| Ok(step(ctx, mode, typed, words, &mut outcome.steps)?))
+                .and_then(|()| pause(ctx, pace, READ));
             ctx.result = Some(json::result(&outcome));
             ended?;
         }
+        if !watched {
+            let steps = outcome.steps.len().saturating_sub(COMMANDS.len());
+            ctx.out.text(&summary(outcome.steps.get(steps..).unwrap_or_default()));
+        }
     }
     ctx.done(&closing(&dir), &outcome)
+}
+
+/// Time to read. A signal ends the demo.
+fn pause(ctx: &Ctx<'_>, pace: bool, time: Duration) -> Result<(), CommandError> {
+    if !pace {
+        return Ok(());
+    }
+    ctx.stop.works_on(Work::None, None);
+    ctx.catch_signals();
+    let stopped = || ctx.stop.raised().then_some(());
+    match wait_until(&WallClock::default(), Patience::every(time, PAUSE), stopped) {
+        None => Ok(()),
+        Some(()) => Err(JobError::Interrupted.into()),
+    }
+}
+
+/// What the commands for a board did.
+fn summary(steps: &[DemoStep]) -> Page {
+    let result = |command: &str, field: &str| {
+        let documents = steps.iter().map(|step| json::result(&step.document));
+        let mut named = documents.filter(|document| document["command"] == command);
+        let document = named.next().unwrap_or_default();
+        let value = document.pointer(&format!("/result/{field}")).cloned().unwrap_or_default();
+        value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    };
+    let checks = steps.iter().filter_map(|step| {
+        let document = json::result(&step.document);
+        let checks = document.pointer("/result/plan/checks")?.as_array()?;
+        Some(checks.iter().filter(|check| check["ok"] == Value::Bool(true)).count())
+    });
+    let mut out = Page::default();
+    out.line(format_args!("commands  {}, each with exit code 0", steps.len()));
+    out.line(format_args!("plan      {} checks passed", checks.max().unwrap_or_default()));
+    out.line(format_args!("backup    {}", result("burn", "backup/dir")));
+    out.line(format_args!(
+        "burn      {} over {}, verified before it became bootable",
+        result("burn", "plan/to_fw_version"),
+        result("burn", "plan/from_fw_version"),
+    ));
+    out.line(format_args!(
+        "activate  {} runs, without a reboot",
+        result("activate", "activation/after_fw_version")
+    ));
+    out
 }
 
 fn words(line: &str, board: &DemoBoard, dir: &Path) -> Vec<OsString> {
@@ -84,15 +158,15 @@ fn words(line: &str, board: &DemoBoard, dir: &Path) -> Vec<OsString> {
     line.split(' ').map(word).collect()
 }
 
-fn step(ctx: &mut Ctx<'_>, words: &[OsString], steps: &mut Vec<DemoStep>) -> Result<(), Failure> {
-    let typed: Vec<String> = words.iter().map(escape::shell_word).collect();
-    let typed = format!("cx3flash {}", typed.join(" "));
-    let mut text = Page::default();
-    text.push_str("\n");
-    text.line(format_args!("$ {typed}"));
-    ctx.out.text(&text);
-    let argv = std::iter::once(OsString::from("cx3flash")).chain(words.iter().cloned()).collect();
-    let ended = crate::cli::execute(argv, Some(ctx.out.mode), ctx.stop);
+fn step(
+    ctx: &Ctx<'_>,
+    mode: OutputMode,
+    typed: String,
+    words: Vec<OsString>,
+    steps: &mut Vec<DemoStep>,
+) -> Result<(), Failure> {
+    let argv = std::iter::once(OsString::from("cx3flash")).chain(words).collect();
+    let ended = crate::cli::execute(argv, Some(mode), ctx.stop);
     steps.push(DemoStep { command: typed.clone(), document: ended.document });
     match ended.failure {
         None if ended.exit == Exit::Done => Ok(()),
@@ -131,21 +205,15 @@ fn program() -> String {
     }
 }
 
+/// The commands to type next, on a real card.
 fn closing(dir: &Path) -> Page {
-    let at = |name: &str| escape::shell_path(&dir.join(name));
-    let card = at("mcx312b.cx3");
-    let image = at("mcx312b-2.42.5000.bin");
+    let root = if HintContext::of_process().unprivileged { "sudo " } else { "" };
     let mut page = Page::default();
     page.lines(&format!(
-        "\n=== The cards are in {dir}\n\
-         Try more commands, for example{program}\n  \
-         cx3flash -d sim:{card} burn {image} --yes  # nothing to do: exit code 2\n  \
-         cx3flash sim image other.bin --like mcx312b-2.36.5150 --seed 7\n  \
-         cx3flash sim power-cycle {card}             # faults count from power-on\n  \
-         cx3flash sim fault {card} '{{\"fault\":\"power_cut\",\"op\":100,\"seed\":1}}'\n  \
-         cx3flash -d sim:{card} burn other.bin --allow-older --yes    # the power fails during the burn\n  \
-         cx3flash sim power-cycle {card}\n  \
-         cx3flash -d sim:{card} query                   # the card still boots\n",
+        "\n=== The simulated cards are in {dir}. Next, with your own{program}:\n  \
+         {root}cx3flash list       # the cards of this machine; changes nothing\n  \
+         {root}cx3flash doctor     # whether host and card are ready, and how to fix what is not\n  \
+         cx3flash help burn  # how a card is updated\n",
         dir = escape::path(dir),
         program = program(),
     ));

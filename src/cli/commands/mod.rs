@@ -19,9 +19,12 @@ use super::args::{
 };
 use super::failure::Failure;
 use super::json;
+use super::json::results::HelpOutcome;
 use super::page::Page;
 use super::progress::Progress;
-use super::terminal::{Out, Reply, StopFlag, ask, is_terminal};
+use super::stop::{StopFlag, Work};
+use super::terminal::{Out, Reply, ask, is_terminal};
+use super::usage;
 use crate::host::{BorrowOptions, Borrowed, Host, create_file};
 use crate::job::{
     self, BugReport, CardSelector, Code, Device, Exit, HintContext, ImageFile, JobError,
@@ -44,6 +47,12 @@ pub(super) struct Ctx<'a> {
     /// The ROM file of the command.
     pub(super) rom: Option<PathBuf>,
     pub(super) stop: &'a StopFlag,
+    /// `-v`.
+    pub(super) verbose: bool,
+    /// The command changes a card: begin and end of its work go to the system's log.
+    pub(super) changes_card: bool,
+    /// Its begin is there.
+    pub(super) begun: bool,
     /// The command as typed, quoted for a shell.
     pub(super) typed: String,
     /// `--key-file`.
@@ -79,7 +88,11 @@ impl Ctx<'_> {
 
     /// From here on a signal requests a stop instead of ending the process.
     fn catch_signals(&self) {
-        if let Err(error) = self.stop.catch() {
+        let caught = match self.out.mode.quiet {
+            true => self.stop.catch(),
+            false => self.stop.catch_and_answer(),
+        };
+        if let Err(error) = caught {
             self.out.remark(format_args!("signals cannot be caught: {error}"));
         }
     }
@@ -103,6 +116,11 @@ impl Ctx<'_> {
         if self.stop.raised() {
             return Err(JobError::Interrupted.into());
         }
+        if self.changes_card && !name.is_sim() {
+            self.host.log_line(&format!("begins on {name}: {}", self.typed));
+            self.begun = true;
+        }
+        self.stop.works_on(Work::Card, None);
         let mut device = job::open(&name, &self.host, &self.options)?;
         self.borrowed = device.borrowed();
         if let Some(report) = &mut self.report {
@@ -135,11 +153,20 @@ impl Ctx<'_> {
         Err(self.declined())
     }
 
-    /// Asks about the card, unless `--yes` was given.
+    /// The card as a question names it: `enp1s0 (MCX311A-XCAT, 01:00.0)`.
+    fn card_and_board(&self, device: &Device) -> String {
+        let name = self.device.as_ref().map_or_else(|| device.name.clone(), ToString::to_string);
+        let board = device.board.clone().unwrap_or_else(|| device.card.chip().name());
+        let address = device.bdf.as_deref().map(|bdf| bdf.strip_prefix("0000:").unwrap_or(bdf));
+        let mut words = vec![board.as_str()];
+        words.extend(address.filter(|address| !name.ends_with(address)));
+        format!("{name} ({})", words.join(", "))
+    }
+
+    /// Asks, unless `--yes` was given.
     fn confirm(&mut self, yes: bool, question: &str) -> bool {
         if !yes {
-            let about = self.device.as_ref().map_or_else(String::new, |card| format!("{card}: "));
-            self.reply = ask(&format!("{about}{question}"), self.stop);
+            self.reply = ask(question, self.stop);
         }
         self.reply == Reply::Yes
     }
@@ -195,8 +222,22 @@ pub(super) fn report_query(report: &mut BugReport, host: &Host, device: &mut Dev
     });
 }
 
+fn help(ctx: &mut Ctx<'_>, command: &[String]) -> Ran {
+    let outcome = HelpOutcome { text: usage::help(command)? };
+    let mut text = Page::default();
+    text.lines(&outcome.text);
+    ctx.done(&text, &outcome)
+}
+
 fn backup_dir(named: Option<PathBuf>) -> PathBuf {
     named.unwrap_or_else(job::default_backup_dir)
+}
+
+/// The directory for backups, in which a file was written: an error before the card is taken.
+fn proven_backup_dir(named: Option<PathBuf>) -> Result<PathBuf, JobError> {
+    let dir = backup_dir(named);
+    job::prove_backup_dir(&dir)?;
+    Ok(dir)
 }
 
 /// Runs the command. What a job fails with gets its hint here, where its card and its image are known.
@@ -272,7 +313,8 @@ fn dispatch(command: Command, ctx: &mut Ctx<'_>) -> Ran {
         Command::Trace(TraceCommand::Show { file, accesses }) => trace::show(ctx, &file, accesses),
         Command::Trace(TraceCommand::Replay { file }) => trace::replay(ctx, &file),
         Command::Trace(TraceCommand::Diff { file }) => trace::diff(ctx, &file),
-        Command::Demo { dir } => demo::run(ctx, &dir),
+        Command::Demo { dir, fast } => demo::run(ctx, &dir, fast),
+        Command::Help { command } => help(ctx, &command),
         Command::Schema { command } => shell::schema(ctx, &command),
         Command::Completions { shell } => shell::completions(ctx, shell),
         Command::Man { out } => shell::man(ctx, out.as_deref()),

@@ -1,6 +1,6 @@
 //! `backup`, `activate`, `unlock`, `flash`, and the commands of `rom` and `identity` that only read.
 
-use super::{Ctx, Ran, backup_dir};
+use super::{Ctx, Ran, proven_backup_dir};
 use crate::cli::args::ProtectArgs;
 use crate::cli::args::shared::ConfirmArgs;
 use crate::cli::failure::Failure;
@@ -19,8 +19,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 pub(super) fn backup(ctx: &mut Ctx<'_>, out: Option<PathBuf>) -> Ran {
+    let dir = proven_backup_dir(out)?;
     let mut device = ctx.open()?;
-    let outcome = job::backup(&mut device, &backup_dir(out), &mut ctx.progress())?;
+    let outcome = job::backup(&mut device, &dir, &mut ctx.progress())?;
     let mut out = Page::of(escape::path(&outcome.backup.dir));
     for file in &outcome.backup.manifest.files {
         out.line(format_args!("  {:14} {:>9} {}", file.name, file.len, file.sha256));
@@ -48,6 +49,7 @@ pub(super) fn unlock(ctx: &mut Ctx<'_>, key: Option<&str>, args: &ConfirmArgs) -
         );
     }
     let mut device = ctx.open()?;
+    let question = text::unlock_question(&ctx.card_and_board(&device), job::running(&mut device));
     let mut progress = ctx.progress();
     let mut confirm = |proof: &[String]| {
         for line in proof {
@@ -55,7 +57,7 @@ pub(super) fn unlock(ctx: &mut Ctx<'_>, key: Option<&str>, args: &ConfirmArgs) -
         }
         // The proof permits it. The question is for a person at a terminal, so a script needs no
         // `--yes`.
-        ctx.confirm(args.yes, "Free the semaphores?") || ctx.reply == Reply::NoTerminal
+        ctx.confirm(args.yes, &question) || ctx.reply == Reply::NoTerminal
     };
     let outcome = job::unlock(&mut device, &mut confirm, &mut progress)?;
     let mut out = Page::default();
@@ -253,10 +255,11 @@ pub(super) fn protect(ctx: &mut Ctx<'_>, args: &ProtectArgs) -> Ran {
     };
     ctx.can_ask(args.confirm.yes)?;
     let mut device = ctx.open()?;
+    let card = ctx.card_and_board(&device);
+    let running = job::running(&mut device);
     let mut confirm = |question: &ProtectQuestion| {
         ctx.out.text(&protect_question(question));
-        let asked = "Write this to the chip's status register?";
-        ctx.confirm(args.confirm.yes, asked)
+        ctx.confirm(args.confirm.yes, &text::protect_question(question, &card, running))
     };
     let outcome = job::flash_protect(&mut device, request, &mut confirm)?;
     let mut text = protection_text(&outcome);

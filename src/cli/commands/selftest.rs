@@ -1,6 +1,6 @@
 //! `selftest`: what this program assumes of a card, tested on the card at hand.
 
-use super::{CommandError, Ctx, Ran, backup_dir};
+use super::{CommandError, Ctx, Ran, backup_dir, proven_backup_dir};
 use crate::cli::args::SelftestArgs;
 use crate::cli::failure::Failure;
 use crate::cli::json;
@@ -13,12 +13,21 @@ use crate::job::{
 pub(super) fn run(ctx: &mut Ctx<'_>, args: &SelftestArgs) -> Ran {
     let name = ctx.card()?;
     let driver = DriverFacts::read(&name, &ctx.host)?;
-    let dir = backup_dir(args.write.backup_dir.clone());
     let serial = args.expendable.as_deref();
+    let dir = args.write.backup_dir.clone();
+    let dir = if serial.is_some() { proven_backup_dir(dir)? } else { backup_dir(dir) };
     let expendable = serial.map(|serial| Expendable { serial, backup_dir: &dir });
     expendable.map_or(Ok(()), |expendable| expendable.check(&driver))?;
     ctx.out.text(&text::selftest_plan(args.reset, serial.is_some()));
-    if !ctx.confirm(args.write.confirm.yes, "Test this card?") {
+    let runs = driver.fw_version.as_deref().map(|version| format!(", which runs {version}"));
+    let runs = runs.unwrap_or_default();
+    let question = match serial {
+        None => format!("Test {name}{runs}?"),
+        Some(serial) => {
+            format!("Test {name} (serial number {serial}){runs}, and erase and program its flash?")
+        }
+    };
+    if !ctx.confirm(args.write.confirm.yes, &question) {
         return Err(ctx.declined().into());
     }
     let log = KernelLog::open(&ctx.host);

@@ -1,7 +1,9 @@
 //! `plan`, `burn` and every other command that writes to the card.
 
-use super::{CommandError, Ctx, Ran, backup_dir, log_failure};
-use crate::cli::args::shared::{BurnOptionArgs, IdentityArgs, ImageSourceArgs, RomArg, WriteArgs};
+use super::{CommandError, Ctx, Ran, log_failure, proven_backup_dir};
+use crate::cli::args::shared::{
+    BurnOptionArgs, ConfirmArgs, IdentityArgs, ImageSourceArgs, RomArg, WriteArgs,
+};
 use crate::cli::args::{BurnArgs, RecoverArgs, RestoreArgs};
 use crate::cli::failure::Failure;
 use crate::cli::json;
@@ -103,10 +105,12 @@ pub(super) fn burn(ctx: &mut Ctx<'_>, args: BurnArgs) -> Ran {
     let options = options(args.options);
     let source = ImageSource::read(ctx, &args.source, &options)?;
     ctx.can_ask(args.write.confirm.yes)?;
+    let dir = proven_backup_dir(args.write.backup_dir)?;
     let mut device = ctx.open()?;
     let image = source.image(ctx, &mut device, &options)?;
     let request = WriteRequest::Burn(&image, &options);
-    write_on(ctx, &mut device, args.write, args.activate.request(), &request)
+    let confirm = args.write.confirm;
+    write_on(ctx, &mut device, (confirm, &dir), args.activate.request(), &request)
 }
 
 pub(super) fn restore(ctx: &mut Ctx<'_>, args: RestoreArgs) -> Ran {
@@ -211,34 +215,37 @@ pub(super) fn write(
     request: &WriteRequest<'_>,
 ) -> Ran {
     ctx.can_ask(args.confirm.yes)?;
+    let dir = proven_backup_dir(args.backup_dir)?;
     let mut device = ctx.open()?;
-    write_on(ctx, &mut device, args, start, request)
+    write_on(ctx, &mut device, (args.confirm, &dir), start, request)
 }
 
-/// The same on a card that is open.
+/// The same on a card that is open, with a directory for backups that was proven before.
 fn write_on(
     ctx: &mut Ctx<'_>,
     device: &mut Device,
-    args: WriteArgs,
+    (confirmed, dir): (ConfirmArgs, &Path),
     start: StartRequest,
     request: &WriteRequest<'_>,
 ) -> Ran {
-    let dir = backup_dir(args.backup_dir);
+    let card = ctx.card_and_board(device);
+    let running = job::running(device);
     let mut progress = ctx.progress();
     let colours = ctx.out.colours();
-    let mut shown = false;
     let mut confirm = |plan: &PlanReport| {
-        shown = true;
-        let mut text = text::plan(plan, colours, false);
-        text.push_str("\n");
+        let text = match ctx.verbose {
+            true => text::plan(plan, colours, false),
+            false => text::summary(plan, colours),
+        };
         ctx.out.text(&text);
-        ctx.confirm(args.confirm.yes, "Write this to the card?")
+        ctx.stop.survives(plan.action.as_ref().is_some_and(|action| action.survives_interruption));
+        ctx.confirm(confirmed.yes, &text::question(request.job(), plan, &card, running))
     };
     let mut known = None;
     let ended = job::write_reporting(
         device,
         request,
-        WriteOptions { backup_dir: &dir, start },
+        WriteOptions { backup_dir: dir, start },
         &mut confirm,
         &mut progress,
         &mut known,
@@ -250,7 +257,7 @@ fn write_on(
     }
     let mut outcome = ended?;
     outcome.read_running(device);
-    if !shown {
+    if outcome.nothing_to_do && ctx.verbose {
         ctx.out.text(&text::plan(&outcome.plan, colours, false));
     }
     let text = text::written(&outcome, ctx.device.as_ref());

@@ -1,6 +1,7 @@
 //! Names, sizes, times and lines for people.
 
 use crate::cli::page::Page;
+use crate::cli::terminal::columns;
 use crate::escape;
 use crate::image::{Finding, Half};
 use crate::job::UnsteadyRange;
@@ -81,12 +82,12 @@ pub(super) fn findings(out: &mut Page, findings: &[Finding]) {
     }
 }
 
-/// Words in lines of at most 100 columns, indented as far as the first line's prefix.
+/// Words in lines that fit the terminal, indented as far as the first line's prefix.
 pub(super) fn wrapped(out: &mut Page, text: &str, prefix: &str) {
-    const WIDTH: usize = 100;
+    let width = columns();
     let mut line = prefix.to_owned();
     for word in text.split_whitespace() {
-        if line.len() > prefix.len() && line.chars().count() + word.chars().count() >= WIDTH {
+        if line.len() > prefix.len() && line.chars().count() + word.chars().count() >= width {
             out.line(line.trim_end());
             line = " ".repeat(prefix.len());
         }

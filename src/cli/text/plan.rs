@@ -1,4 +1,4 @@
-//! A plan, as `plan` prints it and as `burn` prints it before its question.
+//! A plan, as `plan` prints it; other commands print it with `-v`, or where a check refuses.
 
 use super::figures::{counted, kib, name_of, shown, time, wrapped};
 use super::{crossflash, sector_map};
@@ -44,7 +44,8 @@ pub(in crate::cli) fn plan(plan: &PlanReport, colours: bool, full: bool) -> Page
     if let Some(action) = &plan.action {
         out.push_str("\nFlash\n");
         out.append(&sector_map::draw(&action.map, colours));
-        figures(&mut out, action);
+        let text = format!("{}; {}", flash_work(action), interruption(action));
+        wrapped(&mut out, &text, "  ");
     }
     if let Some(start) = &plan.start {
         out.push_str("\nFirst start\n");
@@ -64,12 +65,22 @@ pub(in crate::cli) fn plan(plan: &PlanReport, colours: bool, full: bool) -> Page
     out
 }
 
-fn from_to(change: &Change) -> String {
+pub(super) fn from_to(change: &Change) -> String {
     let side = |text: &Option<String>| text.as_deref().map_or_else(|| "(none)".to_owned(), shown);
     format!("{} -> {}", side(&change.from), side(&change.to))
 }
 
-fn figures(out: &mut Page, action: &ActionReport) {
+/// What an interruption leaves.
+pub(super) fn interruption(action: &ActionReport) -> &'static str {
+    if action.survives_interruption {
+        "an interruption at any point leaves a card that boots"
+    } else {
+        "after an interruption the card needs `recover` or `restore`"
+    }
+}
+
+/// What is written where, and how long that takes.
+pub(super) fn flash_work(action: &ActionReport) -> String {
     let target = match action.target {
         Some(Target::Half { half, .. }) => match half {
             Half::Even => "into the even half, the odd half is unchanged until the commit; ",
@@ -79,19 +90,13 @@ fn figures(out: &mut Page, action: &ActionReport) {
         Some(Target::InPlace) => "over the only image; ",
         None => "",
     };
-    let cut = if action.survives_interruption {
-        "an interruption at any point leaves a card that boots"
-    } else {
-        "after an interruption the card needs `recover` or `restore`"
-    };
-    let text = format!(
-        "{target}{}, {} ({}), about {}; {cut}",
+    format!(
+        "{target}{}, {} ({}), about {}",
         counted(action.erases.len(), "erase"),
         counted(action.programs, "program"),
         kib(action.program_bytes),
         time(Duration::from_millis(action.estimate_ms)),
-    );
-    wrapped(out, &text, "  ");
+    )
 }
 
 /// Fields of a plan that make up an identity, and labels of their values.
@@ -101,12 +106,12 @@ const IDENTITY: [(&str, &[&str]); 3] = [
     ("vsd", &["VSD"]),
 ];
 
-fn is_identity(field: &str) -> bool {
+pub(super) fn is_identity(field: &str) -> bool {
     IDENTITY.iter().any(|(name, _)| *name == field)
 }
 
 /// The identity before and after, when any of it changes.
-fn identity_table(plan: &PlanReport) -> Option<Page> {
+pub(super) fn identity_table(plan: &PlanReport) -> Option<Page> {
     if !plan.changes.iter().any(|c| is_identity(&c.field)) {
         return None;
     }
