@@ -59,7 +59,6 @@ pub fn all() -> Vec<Scenario> {
             Reads fidelity::repeated_rebinding_restores_the_host,
             Reads fidelity::vfio_pci_binds_by_hand,
             Lab fidelity::mstflint_queries_reads_and_verifies,
-            Lab fidelity::mstflint_burns_and_the_tool_verifies,
             Lab flint::flint_burns_as_mstflint_does,
             Reads burns::reading_commands_restore_the_host,
             Reads burns::a_bug_report_holds_lspci_and_no_macs,
@@ -93,7 +92,6 @@ pub fn all() -> Vec<Scenario> {
         FullSize:
             Lab flint::flint_reads_as_mstflint_does,
             Lab fidelity::mstflint_burns_and_the_tool_verifies,
-            Lab flint::flint_burns_as_mstflint_does,
             Lab burns::burn_starts_the_new_firmware,
             Lab burns::mstflint_agrees_with_the_burnt_image;
         Integrity:
