@@ -7,6 +7,7 @@ mod bench;
 mod content;
 mod host;
 mod others;
+mod packaged;
 
 use bench::{Bench, CI, MODULES, RULES, UNIT, USUAL, here, run};
 use cx3flash::host::Host;
