@@ -1,11 +1,10 @@
 //! Signals: a request to stop, answered at once in words.
 
-use super::page::Page;
 use crate::flash::Phase;
 use indicatif::ProgressBar;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
-use std::io::{self, IsTerminal, Write};
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -57,9 +56,9 @@ impl StopFlag {
         Ok(())
     }
 
-    /// As [`StopFlag::catch`], and each signal is answered on stderr from a thread: the one that works may
+    /// As [`StopFlag::catch`], and each signal is answered by `show` from a thread: the one that works may
     /// wait for the chip. Without a thread (no memory) the flag is raised all the same.
-    pub(super) fn catch_and_answer(&self) -> io::Result<()> {
+    pub(super) fn catch_and_answer(&self, show: fn(&str, Option<&ProgressBar>)) -> io::Result<()> {
         if std::mem::replace(&mut self.state().answered, true) {
             return Ok(());
         }
@@ -70,7 +69,7 @@ impl StopFlag {
             for _ in signals.forever() {
                 let mut state = locked(&state);
                 if let Some(text) = answer(&mut state) {
-                    show(text, state.bar.as_ref());
+                    show(&text, state.bar.as_ref());
                 }
             }
         };
@@ -112,17 +111,6 @@ fn answer(state: &mut State) -> Option<String> {
     let text = words(state.work, state.survives)?;
     let already = if state.signals == 1 { "" } else { " already" };
     Some(format!("stop requested{already}: {text}"))
-}
-
-fn show(text: String, bar: Option<&ProgressBar>) {
-    if let Some(bar) = bar {
-        return bar.println(text);
-    }
-    let mut stderr = io::stderr().lock();
-    // Behind the terminal's own `^C`.
-    let begin = if stderr.is_terminal() { "\n" } else { "" };
-    // A closed stderr cannot be reported anywhere.
-    let _ = write!(stderr, "{begin}{}", Page::of(text).as_str());
 }
 
 /// What is finished first, and why; `None` where the command ends at once and reports that itself.

@@ -7,6 +7,7 @@ use super::page::Page;
 use super::stop::{StopFlag, Work};
 use crate::escape;
 use crate::host::{unless_stopped, write_stdout};
+use indicatif::ProgressBar;
 use rustix::termios::tcgetwinsize;
 use serde_json::Value;
 use std::fmt;
@@ -133,6 +134,18 @@ pub(super) enum Reply {
 /// Attributes and colours as they are without a setting, and the beginning of a line. What a terminal
 /// shows before a question must neither hide it nor stand in its line.
 const RESET: &str = "\x1b[0m\n";
+
+/// Prints the answer to a signal, above the bar if there is one.
+pub(super) fn answer_signal(text: &str, bar: Option<&ProgressBar>) {
+    if let Some(bar) = bar {
+        return bar.println(escape::line(text));
+    }
+    let mut stderr = io::stderr().lock();
+    // Behind the terminal's own `^C`.
+    let begin = if stderr.is_terminal() { "\n" } else { "" };
+    // A closed stderr cannot be reported anywhere.
+    let _ = write!(stderr, "{begin}{}", Page::of(text).as_str());
+}
 
 /// A question can be answered.
 pub(super) fn is_terminal() -> bool {

@@ -115,7 +115,7 @@ fn options_without_a_command_are_refused_in_one_line() {
 fn wrong_arguments_show_what_the_command_takes_and_its_help() {
     let bench = Sandbox::pro();
     for (typed, usage, help) in [
-        (&["burn"][..], "burn [OPTIONS] <IMAGE>", "burn"),
+        (&["burn"][..], "burn [OPTIONS] <IMAGE|--from <DIR>>", "burn"),
         (&["sim", "create"], "sim create [OPTIONS] <FILE>", "sim create"),
         (&["query", "--deep"], "query [OPTIONS] [IMAGE]", "query"),
         // The command itself finds what is wrong.

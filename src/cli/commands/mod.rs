@@ -23,7 +23,7 @@ use super::json::results::HelpOutcome;
 use super::page::Page;
 use super::progress::Progress;
 use super::stop::{StopFlag, Work};
-use super::terminal::{Out, Reply, ask, is_terminal};
+use super::terminal::{Out, Reply, answer_signal, ask, is_terminal};
 use super::usage;
 use crate::host::{BorrowOptions, Borrowed, Host, create_file};
 use crate::job::{
@@ -90,7 +90,7 @@ impl Ctx<'_> {
     fn catch_signals(&self) {
         let caught = match self.out.mode.quiet {
             true => self.stop.catch(),
-            false => self.stop.catch_and_answer(),
+            false => self.stop.catch_and_answer(answer_signal),
         };
         if let Err(error) = caught {
             self.out.remark(format_args!("signals cannot be caught: {error}"));
