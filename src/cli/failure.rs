@@ -17,7 +17,7 @@ pub struct Failure {
     /// From the outermost inwards.
     pub causes: Vec<String>,
     /// What the command takes, after wrong arguments.
-    pub usage: Option<String>,
+    pub usage: Option<Box<str>>,
     /// What to type next.
     pub hint: Option<String>,
     /// The check that refuses, where `code` does not name it.
@@ -73,6 +73,11 @@ impl Failure {
                     .refusing()
                     .map(|c| format!("{}: {}", name_of(&c.id), c.detail))
                     .collect();
+            }
+            // It counts before the first change only.
+            _ if code == Code::Interrupted => {
+                failure.message = "interrupted; nothing was changed".into();
+                failure.causes.clear();
             }
             _ => {}
         }

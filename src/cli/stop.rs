@@ -117,13 +117,13 @@ fn answer(state: &mut State) -> Option<String> {
 fn words(work: Work, survives: bool) -> Option<&'static str> {
     Some(match (work, survives) {
         (Work::None, _) => return None,
-        (Work::Card, _) => "the card goes back to its driver first, or its network would stay down",
+        (Work::Card, _) => "the card is given back first, so that the host is as it was found",
         (Work::Phase(Phase::Read | Phase::Backup), _) => {
-            "reading ends, nothing was changed, and the card goes back to its driver"
+            "reading ends, nothing was changed, and the card is given back"
         }
         (Work::Phase(Phase::Erase | Phase::Write | Phase::Verify), true) => {
             "the sector at work is finished, so that the chip is idle; the old image still boots, and the card \
-             goes back to its driver"
+             is given back"
         }
         (Work::Phase(Phase::Erase | Phase::Write | Phase::Verify), false) => {
             "once the first sector is erased the job is finished first, because the only image is being \
@@ -133,8 +133,7 @@ fn words(work: Work, survives: bool) -> Option<&'static str> {
             "the commit is finished first, because it makes the new image bootable"
         }
         (Work::Phase(Phase::Trial), _) => {
-            "the trial is finished first, because it shows which firmware runs; then the card goes back to its \
-             driver"
+            "the trial is finished first, because it shows which firmware runs; then the card is given back"
         }
     })
 }
@@ -155,7 +154,7 @@ mod tests {
         for phase in [Phase::Commit, Phase::Trial] {
             assert!(at(phase, true).contains("is finished first, because"), "{phase:?}");
         }
-        assert!(words(Work::Card, false).unwrap().contains("its driver first"));
+        assert!(words(Work::Card, false).unwrap().contains("is given back first"));
         assert_eq!(words(Work::None, false), None);
     }
     #[test]

@@ -102,7 +102,7 @@ pub(super) fn explain(failure: &mut Failure, name: &str) {
     if failure.hint == Failure::new(Code::Usage, "").hint {
         failure.hint = Some(format!("see what it takes: cx3flash {name} --help"));
     }
-    failure.usage = Some(line_of(command_in(&argv)));
+    failure.usage = Some(line_of(command_in(&argv)).into());
 }
 
 /// The help of a command, all of it: `help sim create` is `sim create --help`.
@@ -177,7 +177,7 @@ pub(super) fn not_understood(error: &clap::Error, json: bool, argv: &[OsString])
     let mut failure = Failure::new(Code::Usage, message);
     failure.hint = hint(error, argv).or(failure.hint);
     if error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        failure.usage = Some(line_of(command_in(argv)));
+        failure.usage = Some(line_of(command_in(argv)).into());
     }
     Executed::failed(None, mode, failure)
 }

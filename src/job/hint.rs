@@ -134,8 +134,10 @@ impl HintContext<'_> {
     /// The first advice whose names are all known, and that is not what was typed.
     pub(super) fn first_of(&self, advice: Advice) -> Option<String> {
         let known = advice.iter().filter_map(|template| Some((template, self.fill(template)?)));
+        // What was typed with another option, on a named card, or as root.
+        const OTHERWISE: [&str; 3] = ["<typed", "<on>", "<as_root>"];
         let mut other = known.filter(|(template, text)| {
-            template.contains("<typed") || template.contains("<on>") || !self.was_typed(text)
+            OTHERWISE.iter().any(|name| template.contains(name)) || !self.was_typed(text)
         });
         other.next().map(|(_, text)| text)
     }

@@ -57,8 +57,8 @@ fn literals(source: &str) -> Vec<String> {
         let (before, from) = rest.split_at(at);
         if from.starts_with("//") {
             rest = from.split_once('\n').map_or("", |(_, after)| after);
-        } else if from.starts_with('/') {
-            rest = &from[1..];
+        } else if let Some(after) = from.strip_prefix('/') {
+            rest = after;
         } else if before.ends_with("r#") {
             let (text, after) = from[1..].split_once("\"#").unwrap();
             out.push(text.to_owned());
