@@ -144,6 +144,8 @@ fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Ex
         image: None,
         rom: None,
         stop,
+        device_typed: cli.device_typed,
+        traced: cli.trace.is_some(),
         verbose,
         changes_card: cli.command.changes_card(),
         begun: false,

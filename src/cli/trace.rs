@@ -27,8 +27,9 @@ pub(super) fn begin(cli: &Cli, host: &Host) -> Result<Option<TraceFile>, Failure
     if path.is_none() && cli.report.is_none() {
         return Ok(None);
     }
-    // `list` and `host restore` open any number of cards, a trace is one card's.
-    let many = matches!(cli.command, Command::Demo { .. } | Command::List | Command::Host(_));
+    // These open any number of cards, a trace is one card's.
+    let many = cli.command.is_for_all()
+        || matches!(cli.command, Command::Demo { .. } | Command::List { .. } | Command::Host(_));
     if !cli.command.opens_card() || many && path.is_some() {
         return Err(Failure::new(
             Code::Usage,

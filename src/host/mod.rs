@@ -89,3 +89,4 @@ pub use program::output_within;
 pub use sysfs::{Host, PciIds, VFIO_PCI};
 pub use tree::{TreeError, TreeLimits, walk_tree};
 pub use vfio::{BarFault, VfioCard, VfioError};
+pub use vpd::CardLabel;

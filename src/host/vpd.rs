@@ -1,4 +1,4 @@
-//! The serial number in a card's vital product data, from the sysfs file `vpd` (drivers/pci/vpd.c). Only root
+//! Part and serial number in a card's vital product data, from the sysfs file `vpd` (drivers/pci/vpd.c). Only root
 //! may read it.
 
 use super::{Bdf, Host};
@@ -14,18 +14,34 @@ const LARGE: u8 = 0x80;
 /// Tag and length of the end, a small resource.
 const END: u8 = 0x78;
 
+/// What the vital product data names the card by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CardLabel {
+    /// `PN`.
+    pub part_number: Option<String>,
+    /// `SN`.
+    pub serial: Option<String>,
+}
+
 impl Host {
-    /// Serial number (`SN`) in the vital product data of this card; `None` where it has none, or where this
-    /// user may not read it.
-    pub fn vpd_serial(&self, bdf: Bdf) -> Option<String> {
+    /// Part and serial number in the vital product data of this card; empty where it has none, or where this
+    /// user may not read them.
+    pub fn vpd_label(&self, bdf: Bdf) -> CardLabel {
         let mut bytes = Vec::new();
-        let file = File::open(self.device(bdf).join("vpd")).ok()?;
-        file.take(MAX).read_to_end(&mut bytes).ok()?;
-        serial(&bytes)
+        let read = File::open(self.device(bdf).join("vpd"))
+            .and_then(|file| file.take(MAX).read_to_end(&mut bytes));
+        let fields = read.ok().and_then(|_| read_only_fields(&bytes));
+        fields.map_or_else(CardLabel::default, CardLabel::of)
     }
 }
 
-fn serial(mut vpd: &[u8]) -> Option<String> {
+impl CardLabel {
+    fn of(fields: &[u8]) -> Self {
+        Self { part_number: field(fields, b"PN"), serial: field(fields, b"SN") }
+    }
+}
+
+fn read_only_fields(mut vpd: &[u8]) -> Option<&[u8]> {
     while let [tag, rest @ ..] = vpd {
         let (len, rest) = match (*tag, rest) {
             (END, _) => return None,
@@ -37,7 +53,7 @@ fn serial(mut vpd: &[u8]) -> Option<String> {
         };
         let (body, next) = rest.split_at_checked(len)?;
         if *tag == READ_ONLY {
-            return field(body, b"SN");
+            return Some(body);
         }
         vpd = next;
     }
@@ -60,7 +76,15 @@ fn field(mut fields: &[u8], name: &[u8; 2]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::serial;
+    use super::{CardLabel, read_only_fields};
+
+    fn label(vpd: &[u8]) -> CardLabel {
+        read_only_fields(vpd).map_or_else(CardLabel::default, CardLabel::of)
+    }
+
+    fn serial(vpd: &[u8]) -> Option<String> {
+        label(vpd).serial
+    }
 
     /// Name, then read-only fields.
     fn vpd(fields: &[u8]) -> Vec<u8> {
@@ -73,8 +97,9 @@ mod tests {
     }
 
     #[test]
-    fn the_serial_number_is_read_from_the_read_only_fields() {
+    fn part_and_serial_number_are_read_from_the_read_only_fields() {
         let bytes = vpd(b"PN\x03ABCSN\x06MT1234RV\x01\x00");
+        assert_eq!(label(&bytes).part_number.as_deref(), Some("ABC"));
         assert_eq!(serial(&bytes).as_deref(), Some("MT1234"));
         assert_eq!(serial(&vpd(b"SN\x08MT12    ")).as_deref(), Some("MT12"));
     }

@@ -6,15 +6,14 @@ use super::error_text::error_chain;
 use super::hint::{HintContext, allow};
 use super::images::read_images;
 use super::proofs::CardRecord;
-use super::query::outcome;
-use super::query::write_anew;
+use super::query::{note_psid, outcome, write_anew};
 use super::session::{CardFacts, shown};
 use super::{CardReport, CardSelector, Device, JobError, QueryOutcome, open};
 use crate::card::{CardError, FirmwareState};
 use crate::escape;
 use crate::flash::{ChainVerdict, FlashError, Locked};
 use crate::host::{
-    BorrowOptions, Borrowed, Host, HostFinding, JournalError, Lease, LeaseError, Pending,
+    BorrowOptions, Borrowed, Host, HostFinding, JournalError, Lease, LeaseError, PciCard, Pending,
     kvm_findings, objections,
 };
 use crate::image::{Depth, Identity};
@@ -30,13 +29,56 @@ pub struct DoctorOutcome {
     /// Findings in a fixed order. A real card's host first (see [`Host::findings`] and
     /// [`crate::host::kvm_findings`]; `journal`, `in_use`), then the card: card, chip, firmware,
     /// semaphores, flash, protection, chained_reads, images, identity; then `host_restored` and
-    /// backup_space. Those that cannot be made are listed as not ok.
+    /// backup_space. Those that depend on one that is not ok are skipped.
     pub checks: Vec<HostFinding>,
+    /// Where several cards are checked: each of them; `checks` has the host alone then. Else empty.
+    pub cards: Vec<CardChecks>,
     /// Every finding is ok.
     pub ok: bool,
     /// What the card holds, when it could be read: for a bug report.
     #[serde(skip)]
     pub query: Option<QueryOutcome>,
+}
+
+/// One of several cards.
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+pub struct CardChecks {
+    pub device: CardSelector,
+    /// `None` where its flash could not be read.
+    pub card: Option<CardReport>,
+    /// As the `checks` of `doctor`, without those of the host.
+    pub checks: Vec<HostFinding>,
+    /// Every finding is ok.
+    pub ok: bool,
+}
+
+/// Findings that are the same for every card of a host.
+const HOST: [&str; 6] =
+    ["iommu", "vfio_pci", "vfio_container", "lockdown", "secure_boot", "journal"];
+
+/// Checks the host, then each card in turn.
+pub fn doctor_all(
+    cards: &[CardSelector],
+    backup_dir: &Path,
+    host: &Host,
+    options: &BorrowOptions,
+) -> Result<DoctorOutcome, JobError> {
+    let mut findings = DoctorFindings::default();
+    findings.list.extend(host.findings(None));
+    journal(host, &mut findings);
+    space(backup_dir, &mut findings);
+    let mut outcome = findings.outcome();
+    for device in cards {
+        let mut of_card = DoctorFindings::of(Some(device));
+        if let Err(error) = one_card(device, host, options, &mut of_card) {
+            unopened(&error, &mut of_card);
+        }
+        of_card.list.retain(|finding| !HOST.contains(&finding.id));
+        let DoctorOutcome { card, checks, ok, .. } = of_card.outcome();
+        outcome.ok &= ok;
+        outcome.cards.push(CardChecks { device: device.clone(), card, checks, ok });
+    }
+    Ok(outcome)
 }
 
 /// Checks everything a burn needs. Changes nothing. A real card is borrowed for it when it is not in
@@ -50,11 +92,7 @@ pub fn doctor(
 ) -> Result<DoctorOutcome, JobError> {
     let mut findings = DoctorFindings::of(selector);
     match selector {
-        Some(selector) if selector.is_sim() => match open(selector, host, options) {
-            Ok(mut device) => card(&mut device, &mut findings),
-            Err(error) => unopened(&error, &mut findings),
-        },
-        Some(selector) => real(selector, host, options, &mut findings)?,
+        Some(selector) => one_card(selector, host, options, &mut findings)?,
         None => {
             findings.list.extend(host.findings(None));
             findings.list.extend(kvm_findings(host, None));
@@ -73,6 +111,54 @@ pub(super) fn doctor_of_card(device: &mut Device) -> DoctorOutcome {
     findings.outcome()
 }
 
+fn one_card(
+    selector: &CardSelector,
+    host: &Host,
+    options: &BorrowOptions,
+    findings: &mut DoctorFindings,
+) -> Result<(), JobError> {
+    if !selector.is_sim() {
+        return real(selector, host, options, findings);
+    }
+    match open(selector, host, options) {
+        Ok(mut device) => card(&mut device, findings),
+        Err(error) => unopened(&error, findings),
+    }
+    Ok(())
+}
+
+/// What `doctor` finds of a real card without taking it from its driver.
+pub(super) fn doctor_without_card(
+    selector: &CardSelector,
+    card: &PciCard,
+    host: &Host,
+    options: &BorrowOptions,
+) -> Vec<HostFinding> {
+    let mut findings = DoctorFindings::of(Some(selector));
+    not_taken(card, host, options, &mut findings);
+    findings.list
+}
+
+/// The host, journals, and who uses the card.
+fn not_taken(card: &PciCard, host: &Host, options: &BorrowOptions, findings: &mut DoctorFindings) {
+    findings.list.extend(host.findings(Some(card)));
+    journal(host, findings);
+    let uses = objections(host, card, &options.allow);
+    if uses.is_empty() {
+        return findings.good("in_use", "the card is not in use");
+    }
+    let reasons: Vec<String> =
+        uses.iter().map(|used| format!("{}: {}", used.id.name(), used.detail)).collect();
+    let fix = match allow(&uses) {
+        Some(options) => format!("end that use, or allow it: <card> doctor {options}"),
+        None => "end that use: it cannot be allowed (`holder` names a machine)".to_owned(),
+    };
+    findings.bad("in_use", reasons.join("; "), &fix);
+}
+
+/// Findings without which no card can be taken.
+const NEEDED: [&str; 5] = ["iommu", "vfio_pci", "group_viable", "rights", "in_use"];
+
 /// A real card: the host, its uses, and, when it is not in use, the card itself.
 fn real(
     selector: &CardSelector,
@@ -81,23 +167,13 @@ fn real(
     findings: &mut DoctorFindings,
 ) -> Result<(), JobError> {
     let found = selector.find(host)?;
-    findings.list.extend(host.findings(Some(&found)));
-    journal(host, findings);
-    let uses = objections(host, &found, &options.allow);
-    if uses.is_empty() {
-        findings.good("in_use", "the card is not in use");
-    } else {
-        let reasons: Vec<String> =
-            uses.iter().map(|used| format!("{}: {}", used.id.name(), used.detail)).collect();
-        let fix = match allow(&uses) {
-            Some(options) => format!("end that use, or allow it: <card> doctor {options}"),
-            None => "end that use: it cannot be allowed (`holder` names a machine)".to_owned(),
-        };
-        findings.bad("in_use", reasons.join("; "), &fix);
-    }
-    if !uses.is_empty() || found.iommu_group.is_none() {
+    not_taken(&found, host, options, findings);
+    let missing = |finding: &&HostFinding| finding.is_fault() && NEEDED.contains(&finding.id);
+    let missing: Vec<&str> = findings.list.iter().filter(missing).map(|f| f.id).collect();
+    if !missing.is_empty() {
+        let why = format!("the card cannot be taken ({})", missing.join(", "));
         findings.list.extend(kvm_findings(host, Some(&found)));
-        findings.leave_rest("the card cannot be borrowed");
+        findings.leave_rest(&why);
         return Ok(());
     }
     // Between binding and opening: afterwards the group is ours alone.
@@ -261,6 +337,7 @@ impl DoctorFindings {
             card: self.query.as_ref().and_then(|query| query.card.clone()),
             ok: self.list.iter().all(|finding| finding.ok),
             checks: self.list,
+            cards: Vec::new(),
             query: self.query,
         }
     }
@@ -283,7 +360,7 @@ impl DoctorFindings {
     }
 
     fn unchecked(&mut self, id: &'static str, why: &str) {
-        self.bad(id, format!("not checked: {why}"), EARLIER);
+        self.list.push(HostFinding::skipped(id, format!("not checked: {why}")));
     }
 }
 
@@ -302,6 +379,10 @@ fn card(device: &mut Device, findings: &mut DoctorFindings) {
         Ok(mut locked) => {
             findings.good("semaphores", "40 and 63 could be taken");
             flash(&facts, &mut locked, findings);
+            drop(locked);
+            if let Some(query) = &findings.query {
+                note_psid(&facts, query);
+            }
         }
         Err(error) => {
             let id = match &error {

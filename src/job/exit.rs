@@ -52,6 +52,34 @@ impl Exit {
         row.map_or("", |(_, meaning)| meaning)
     }
 
+    /// From the best to the worst.
+    const ORDER: [Self; 13] = [
+        Self::NothingToDo,
+        Self::Done,
+        Self::Stdout,
+        Self::Refused,
+        Self::NotReady,
+        Self::NoCard,
+        Self::Failed,
+        Self::Usage,
+        Self::Interrupted,
+        Self::StillBoots,
+        Self::HostNotRestored,
+        Self::OutcomeUnknown,
+        Self::NeedsRecover,
+    ];
+
+    /// How bad it is among several.
+    pub fn rank(self) -> usize {
+        Self::ORDER.iter().position(|exit| *exit == self).unwrap_or(Self::ORDER.len())
+    }
+
+    /// A job on several cards ends at a card with this exit code: its flash or its host may not be as it was, or
+    /// the user ended it. Before anything was changed the next card is as good as before.
+    pub fn ends_all(self) -> bool {
+        self.rank() >= Self::Interrupted.rank()
+    }
+
     /// The exit code of a job that changed the flash and failed.
     pub(super) fn changed(boots: Boots) -> Self {
         match boots {
@@ -82,5 +110,18 @@ impl JsonSchema for Exit {
 impl From<Exit> for std::process::ExitCode {
     fn from(exit: Exit) -> Self {
         exit.code().into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Exit;
+
+    #[test]
+    fn several_cards_end_where_one_may_not_be_as_it_was() {
+        let ending = Exit::TABLE.map(|(exit, _)| exit).into_iter().filter(|exit| exit.ends_all());
+        let codes: Vec<u8> = ending.map(Exit::code).collect();
+        assert_eq!(codes, [6, 7, 8, 9, 130]);
+        assert!(Exit::TABLE.iter().all(|(exit, _)| exit.rank() < Exit::ORDER.len()));
     }
 }

@@ -1,15 +1,15 @@
 //! `list`: the cards that can be seen. Real ones by sysfs alone: listing must not take a card away
 //! from its user.
 
-use super::doctor::doctor_of_card;
+use super::doctor::{doctor_of_card, doctor_without_card};
+use super::proofs::ProofStore;
 use super::session::CardFacts;
 use super::{CardSelector, JobError, open_sim};
 use crate::card::DeviceType;
 use crate::host::{
     BarAccess, BorrowOptions, Function, Host, HostFinding, OtherDevice, PciCard, driver_info,
-    objections,
 };
-use crate::image::Version;
+use crate::image::{Image, Version};
 use crate::sim::SimCard;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -41,8 +41,13 @@ pub struct ListEntry {
     pub access: Vec<String>,
     pub netdevs: Vec<String>,
     pub rdma: Vec<String>,
-    /// PSID the running firmware reports, as the driver reports it.
+    /// Part number, from the vital product data of a real card, which only root can read.
+    pub part_number: Option<String>,
+    /// Serial number, likewise.
+    pub serial: Option<String>,
     pub psid: Option<String>,
+    /// Where `psid` is from.
+    pub psid_from: Option<PsidSource>,
     /// No firmware runs.
     pub recovery: bool,
     #[serde(rename = "running_fw_version")]
@@ -54,6 +59,18 @@ pub struct ListEntry {
     pub ready: bool,
     /// Why not.
     pub problem: Option<String>,
+}
+
+/// How the PSID of a card is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PsidSource {
+    /// The driver reports that of the running firmware.
+    Driver,
+    /// It was on the flash when a command last read this card.
+    Record,
+    /// It is on the flash.
+    Flash,
 }
 
 /// Answer of `list`.
@@ -107,7 +124,10 @@ fn empty(selector: &CardSelector) -> ListEntry {
         access: Vec::new(),
         netdevs: Vec::new(),
         rdma: Vec::new(),
+        part_number: None,
+        serial: None,
         psid: None,
+        psid_from: None,
         recovery: false,
         running: None,
         flashed: None,
@@ -125,26 +145,28 @@ fn simulation(path: &Path) -> ListEntry {
         let facts = CardFacts::of(&mut device)?;
         // A card can be listed while another program holds its semaphores.
         let found = doctor_of_card(&mut device);
-        let flashed = found.query.as_ref().and_then(|query| {
-            let image = query.images.get(query.active?)?.image.as_ref()?;
-            image.info.as_ref()?.fw_version
-        });
-        Ok((facts, device.board.clone(), device_id, flashed, problem(&found.checks)))
-    };
-    match inspect() {
-        Ok((facts, board, device_id, flashed, problem)) => ListEntry {
+        let query = found.query.as_ref();
+        let image = query.and_then(|query| query.images.get(query.active?)?.image.as_ref());
+        Ok(ListEntry {
             bdf: facts.bdf,
-            board,
+            board: device.board.clone(),
+            part_number: device.board.clone(),
+            serial: sim.serial(),
+            psid: image.and_then(|image| image.psid()).map(ToString::to_string),
+            psid_from: image.and_then(|image| image.psid()).map(|_| PsidSource::Flash),
             device_id: Some(device_id),
             chip_name: Some(facts.chip.name()),
             recovery: facts.recovery,
             running: facts.running,
-            flashed,
+            flashed: image.and_then(Image::fw_version),
             access: vec!["simulated".to_owned()],
-            ready: problem.is_none(),
-            problem,
+            ready: found.ok,
+            problem: problem(&found.checks),
             ..empty(selector)
-        },
+        })
+    };
+    match inspect() {
+        Ok(entry) => entry,
         Err(error) => ListEntry { problem: Some(error.to_string()), ..empty(selector) },
     }
 }
@@ -162,13 +184,14 @@ fn real(
         .map(|info| info.fw_version)
         .or_else(|| card.fw_version.clone())
         .and_then(|text| text.parse().ok());
-    let used = || {
-        let uses = objections(host, card, &options.allow);
-        uses.first().map(|used| format!("{}: {}", used.id.name(), used.detail))
-    };
     let recovery = card.function == Function::Recovery;
     let recovery = recovery.then(|| "firmware: none runs: recovery mode".to_owned());
-    let problem = problem(&host.findings(Some(card))).or_else(used).or(recovery);
+    let problem = problem(&doctor_without_card(selector, card, host, options)).or(recovery);
+    let label = host.vpd_label(card.bdf);
+    let record = || ProofStore::of(host, card.serial_number()?).last_psid();
+    let reported = card.board_id.clone().map(|psid| (psid, PsidSource::Driver));
+    let known = reported.or_else(|| record().map(|psid| (psid, PsidSource::Record)));
+    let (psid, psid_from) = known.unzip();
     ListEntry {
         bdf: Some(card.bdf.to_string()),
         chip_name: DeviceType::with_pci_id(card.device_id).map(|device| device.name.to_owned()),
@@ -182,7 +205,10 @@ fn real(
         access: access(card),
         netdevs: card.netdevs.iter().map(|n| n.name.clone()).collect(),
         rdma: card.rdma.clone(),
-        psid: card.board_id.clone(),
+        part_number: label.part_number,
+        serial: label.serial,
+        psid,
+        psid_from,
         recovery: card.function == Function::Recovery,
         running,
         ready: problem.is_none(),
@@ -193,7 +219,7 @@ fn real(
 
 /// What `doctor` would report first.
 fn problem(findings: &[HostFinding]) -> Option<String> {
-    let first = findings.iter().find(|finding| !finding.ok)?;
+    let first = findings.iter().find(|finding| finding.is_fault())?;
     Some(format!("{}: {}", first.id, first.detail))
 }
 

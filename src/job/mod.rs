@@ -63,7 +63,7 @@ pub use cards::{all_cards, card_files, free_address};
 pub use choice::{LeftOutImage, NotChosen, StoreChoice, UnreadFile};
 pub use code::Code;
 pub use device::{Device, open, open_sim};
-pub use doctor::{DoctorOutcome, doctor};
+pub use doctor::{CardChecks, DoctorOutcome, doctor, doctor_all};
 pub use error::{AfterReset, JobError, NvError, UNSURE};
 pub(crate) use error_text::{causes, error_chain, one_line};
 pub use exit::Exit;
@@ -80,7 +80,7 @@ pub use host_report::HostReport;
 pub use identity::{IdentityChange, IdentityOutcome, identity_in, identity_show, read_identity};
 pub use image_store::{ImageStore, StoredImage};
 pub use images::ImageReport;
-pub use list::{ListEntry, ListOutcome, list};
+pub use list::{ListEntry, ListOutcome, PsidSource, list};
 pub use nvconfig::{
     NvChange, NvConfirm, NvEntry, NvQueryOutcome, NvSetOutcome, nv_query, nv_set, nv_set_reporting,
 };

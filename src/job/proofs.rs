@@ -184,6 +184,27 @@ impl ProofStore {
         (ours && holds).then_some(record)
     }
 
+    /// PSID of the card when it was last read, whatever firmware and kernel run now.
+    pub(super) fn last_psid(&self) -> Option<String> {
+        self.of_serial()?.key.board
+    }
+
+    fn of_serial(&self) -> Option<CardRecord> {
+        self.read().filter(|record| record.key.serial == self.serial)
+    }
+
+    /// Stores the PSID of this board for lists of cards, where it is not known yet.
+    pub(super) fn note(&self, board: BoardKey<'_>) {
+        if self.recorded.is_some() || board.psid.is_none() {
+            return;
+        }
+        if self.last_psid().as_deref() != board.psid {
+            let known = self.load(board);
+            let stages = known.as_ref().map(|record| record.stages.clone()).unwrap_or_default();
+            self.store(board, known.and_then(|record| record.chains), stages);
+        }
+    }
+
     fn read(&self) -> Option<CardRecord> {
         let path = self.path();
         let never = || false;
@@ -382,6 +403,23 @@ mod tests {
         assert_ne!(text, other);
         std::fs::write(ours.path(), other).unwrap();
         assert_eq!(ours.load(BOARD), None);
+    }
+
+    #[test]
+    fn the_psid_is_known_to_lists_and_a_known_one_replaces_no_record() {
+        let dir = tempfile::tempdir().unwrap();
+        let ours = store(dir.path());
+        assert_eq!(ours.last_psid(), None);
+        ours.note(BoardKey { psid: None, ..BOARD });
+        assert_eq!(ours.last_psid(), None);
+        ours.save(BOARD, &ChainVerdict::Proven(PROOF));
+        // After an update, or under another kernel.
+        let kernel = ProofStore { kernel: "6.1".into(), ..ours.clone() };
+        kernel.note(BoardKey { running: None, ..BOARD });
+        assert_eq!(kernel.last_psid().as_deref(), BOARD.psid);
+        assert_eq!(ours.load(BOARD).unwrap().chains, Some(ChainVerdict::Proven(PROOF)));
+        ours.note(BoardKey { psid: Some("DEL_1"), ..BOARD });
+        assert_eq!(ours.last_psid().as_deref(), Some("DEL_1"));
     }
 
     #[test]

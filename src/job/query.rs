@@ -55,6 +55,20 @@ impl QueryOutcome {
 /// in the few KiB that are read; CRCs of the code are for [`super::verify_card`].
 pub fn query_card(device: &mut Device) -> Result<QueryOutcome, JobError> {
     let facts = CardFacts::of(device)?;
+    let found = read_card(&facts, device)?;
+    note_psid(&facts, &found);
+    Ok(found)
+}
+
+/// Keeps the PSID of the card that was read. Called when the semaphores are free.
+pub(super) fn note_psid(facts: &CardFacts, found: &QueryOutcome) {
+    let psid = found.active.and_then(|n| found.images.get(n)?.image.as_ref()?.psid());
+    if let (Some(psid), Some(card)) = (psid, &found.card) {
+        facts.note_psid(card.flash.jedec, psid.as_str());
+    }
+}
+
+fn read_card(facts: &CardFacts, device: &mut Device) -> Result<QueryOutcome, JobError> {
     let mut locked = device.lock()?;
     let card = facts.report(&locked);
     let mut source = locked.source();

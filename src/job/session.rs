@@ -133,6 +133,13 @@ impl CardFacts {
         BoardKey { chip: self.chip, running: self.running, jedec, psid }
     }
 
+    /// Keeps the PSID for lists of cards, which take no card from its driver.
+    pub(super) fn note_psid(&self, jedec: u32, psid: &str) {
+        if let Some(store) = &self.proofs {
+            store.note(self.board(jedec, psid));
+        }
+    }
+
     fn chip_alone(&self) -> BoardKey<'static> {
         BoardKey { chip: self.chip, running: self.running, jedec: None, psid: None }
     }

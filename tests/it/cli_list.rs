@@ -56,17 +56,17 @@ fn a_card_is_listed_with_what_mst_status_shows() {
     assert!(cards[0]["flash_fw_version"].is_null());
     assert_eq!(cards[3]["flash_fw_version"], "2.35.5100");
     bench
-        .run(&["list"])
+        .run(&["list", "--full"])
         .exits(0)
-        .prints("BAR0 0xf7a00000, 64 KiB  mt4099_pci_cr0  rev 00")
-        .prints("flashed unknown");
+        .prints("IOMMU group 7, BAR0 0xf7a00000, 64 KiB, mt4099_pci_cr0, rev 00");
 }
 
 #[test]
 fn a_flashed_version_that_does_not_run_yet_is_shown() {
     let bench = Sandbox::owner();
     bench.card(&["burn", "new.bin", "--yes", "--no-activate"]).exits(0);
-    bench.run(&["list"]).exits(0).prints("running 2.35.5100, flashed 2.42.5000");
+    let list = bench.run(&["list"]).exits(0);
+    list.prints("2.35.5100  ready").prints("flashed 2.42.5000: it starts at the next reset");
 }
 
 #[test]
@@ -213,4 +213,71 @@ fn a_card_file_is_named_by_its_path_alone() {
     bench.run(&["-d", "./card.cx3", "flint", "query"]).exits(0);
     bench.run(&["flint", "-d", "card.cx3", "query"]).exits(0);
     bench.run(&["-d", "none.cx3", "query"]).exits(3).one_clear_line().reports("none.cx3");
+}
+
+#[test]
+fn the_table_has_a_header_and_fits_80_columns() {
+    let bench = Sandbox::owner();
+    device(&bench, "0000:05:00.0", "0x1003", true);
+    bench.run(&["sim", "create", "locked.cx3", "--secure-host"]).exits(0);
+    let ran = bench.run(&["list"]).exits(0);
+    let wide = ran.stdout.lines().find(|line| line.chars().count() > 80);
+    assert!(wide.is_none(), "{wide:?}\n{ran}");
+    assert!(ran.stdout.starts_with("CARD "), "{ran}");
+    ran.prints("sim:card.cx3    MCX311A-XCAT  MT_1170110023  2.35.5100  ready")
+        .prints("not ready: ");
+}
+
+#[test]
+fn part_and_serial_number_are_those_of_the_vital_product_data() {
+    let bench = Sandbox::owner();
+    device(&bench, "0000:05:00.0", "0x1003", true);
+    let fields = b"PN\x0cMCX311A-XCATSN\x06MT1234";
+    let mut vpd = vec![0x90, fields.len() as u8, 0];
+    vpd.extend_from_slice(fields);
+    vpd.push(0x78);
+    fs::write(bench.path("host/sys/bus/pci/devices/0000:05:00.0/vpd"), vpd).unwrap();
+    let json = bench.run(&["--json", "list"]).exits(0).json();
+    let cards = &json["result"]["cards"];
+    assert_eq!(
+        (&cards[0]["part_number"], &cards[0]["serial"]),
+        (&"MCX311A-XCAT".into(), &"MT1234".into())
+    );
+    assert!(cards[0]["psid"].is_null() && cards[0]["psid_from"].is_null());
+    assert_eq!(
+        (&cards[1]["psid"], &cards[1]["psid_from"]),
+        (&"MT_1170110023".into(), &"flash".into())
+    );
+    bench.run(&["list"]).exits(0).prints("MCX311A-XCAT  -").prints("serial MT1234");
+}
+
+/// `query` keeps the PSID under the serial number of the card; `list` takes no card to know it.
+#[test]
+fn the_psid_of_a_card_that_was_read_before_is_listed_without_taking_it() {
+    use sha2::{Digest, Sha256};
+    let bench = Sandbox::pro();
+    bench.card(&["query"]).exits(0);
+    let dir = bench.path("state/cx3flash/cards");
+    let kept = fs::read_dir(&dir).unwrap().next().unwrap().unwrap().path();
+    let mut record: serde_json::Value = serde_json::from_slice(&fs::read(kept).unwrap()).unwrap();
+    // The record of a real card with this serial number.
+    let serial = "e4-1d-2d-03-00-ab-cd-ef";
+    record["key"]["serial"] = serial.into();
+    let digest = Sha256::digest(serial.as_bytes());
+    let name: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    fs::write(dir.join(format!("{name}.json")), record.to_string()).unwrap();
+    device(&bench, "0000:05:00.0", "0x1007", true);
+    let mut config = vec![0; 4096];
+    config[..4].copy_from_slice(&[0xb3, 0x15, 0x07, 0x10]);
+    config[0x100..0x10c]
+        .copy_from_slice(&[3, 0, 1, 0, 0xef, 0xcd, 0xab, 0, 0x03, 0x2d, 0x1d, 0xe4]);
+    fs::write(bench.path("host/sys/bus/pci/devices/0000:05:00.0/config"), config).unwrap();
+    let json = bench.run(&["--json", "list"]).exits(0).json();
+    let card = &json["result"]["cards"][0];
+    assert_eq!(
+        (&card["psid"], &card["psid_from"]),
+        (&"MT_1200111023".into(), &"record".into()),
+        "{json:#}"
+    );
+    bench.run(&["list"]).exits(0).prints("PSID as last read");
 }

@@ -20,6 +20,8 @@ mod campaign;
 #[cfg(debug_assertions)]
 mod cli_advice;
 #[cfg(debug_assertions)]
+mod cli_all;
+#[cfg(debug_assertions)]
 mod cli_archive;
 #[cfg(debug_assertions)]
 mod cli_bad_input;
@@ -29,6 +31,8 @@ mod cli_bad_parts;
 mod cli_crossflash;
 #[cfg(debug_assertions)]
 mod cli_demo;
+#[cfg(debug_assertions)]
+mod cli_doctor;
 #[cfg(debug_assertions)]
 mod cli_expect;
 #[cfg(debug_assertions)]

@@ -11,7 +11,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use shared::{
-    ActivateArgs, BurnOptionArgs, ConfirmArgs, IdentityArgs, ImageSourceArgs, WriteArgs,
+    ActivateArgs, BurnOptionArgs, CardsArgs, ConfirmArgs, IdentityArgs, ImageSourceArgs, WriteArgs,
     mac_change, number, setting,
 };
 use sim::SimCommand;
@@ -106,9 +106,13 @@ fn exit_help() -> String {
 
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// List the cards: address, model, driver, chip revision, readiness
-    List,
-    /// Check the host and the card; each finding comes with its fix
+    /// List the cards: model, PSID, firmware, readiness; takes no card from its driver
+    List {
+        /// Every field: IOMMU group, BAR0, mst name, register access
+        #[arg(long)]
+        full: bool,
+    },
+    /// Check the host and every card, or the named one; each finding comes with its fix
     Doctor,
     /// Test on this card what the program assumes of it; the flash is only read
     ///
@@ -149,15 +153,7 @@ pub enum Command {
         store: Vec<PathBuf>,
     },
     /// Show what `burn` would do; changes nothing
-    Plan {
-        #[command(flatten)]
-        source: ImageSourceArgs,
-        #[command(flatten)]
-        options: BurnOptionArgs,
-        /// List every ini key that differs when the image is for another board
-        #[arg(long)]
-        full: bool,
-    },
+    Plan(PlanArgs),
     /// Write an image to the card: backup, erase, write, verify, commit
     Burn(BurnArgs),
     /// Write a backup to the card
@@ -296,9 +292,24 @@ pub struct SelftestArgs {
 }
 
 #[derive(Args, Debug)]
+pub struct PlanArgs {
+    #[command(flatten)]
+    pub source: ImageSourceArgs,
+    #[command(flatten)]
+    pub cards: CardsArgs,
+    #[command(flatten)]
+    pub options: BurnOptionArgs,
+    /// List every ini key that differs when the image is for another board
+    #[arg(long)]
+    pub full: bool,
+}
+
+#[derive(Args, Debug)]
 pub struct BurnArgs {
     #[command(flatten)]
     pub source: ImageSourceArgs,
+    #[command(flatten)]
+    pub cards: CardsArgs,
     #[command(flatten)]
     pub options: BurnOptionArgs,
     #[command(flatten)]
@@ -454,6 +465,15 @@ impl Command {
             | Self::Identity(IdentityCommand::Show { image }) => image.as_deref(),
             _ => None,
         }
+    }
+
+    /// The command is for every card of the host (`--all`).
+    pub fn is_for_all(&self) -> bool {
+        matches!(
+            self,
+            Self::Plan(PlanArgs { cards: CardsArgs { all: true }, .. })
+                | Self::Burn(BurnArgs { cards: CardsArgs { all: true }, .. })
+        )
     }
 
     /// Whether the command changes a card, or resets it.

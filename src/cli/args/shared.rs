@@ -23,6 +23,15 @@ pub struct ImageSourceArgs {
     pub from: Vec<PathBuf>,
 }
 
+/// For one card or for all.
+#[derive(Args, Debug, Clone, Copy)]
+pub struct CardsArgs {
+    /// Every card of the host and every card file (*.cx3) here, one after the other, each with a question of its
+    /// own; ends at the first card that does not come back as it was
+    #[arg(long)]
+    pub all: bool,
+}
+
 #[derive(Args, Debug, Clone)]
 pub struct BurnOptionArgs {
     /// Write an image of another PSID; name both PSIDs

@@ -3,14 +3,12 @@
 use super::{Ctx, Ran, backup_dir};
 use crate::cli::failure::Failure;
 use crate::cli::json::{self, ImageDocument};
-use crate::cli::page::Page;
 use crate::cli::text;
 use crate::escape;
-use crate::host::{Host, OtherDevice};
+use crate::host::{BorrowOptions, Host, HostFinding};
 use crate::image::Severity;
 use crate::job::{
-    self, CardSelector, Code, DoctorOutcome, HintContext, ImageStore, ListEntry, Outcome,
-    QueryOutcome, VerifyOutcome,
+    self, CardSelector, Code, HintContext, ImageStore, Outcome, QueryOutcome, VerifyOutcome,
 };
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -40,106 +38,47 @@ pub(super) fn only_card(host: &Host, typed: &str) -> Result<CardSelector, Failur
     Err(failure.with_hint(&HintContext { card: cards.first(), typed, ..HintContext::of_process() }))
 }
 
-pub(super) fn list(ctx: &mut Ctx<'_>) -> Ran {
+pub(super) fn list(ctx: &mut Ctx<'_>, full: bool) -> Ran {
     let here = cards_here();
     let named = ctx.device.as_ref().map(|named| named.or_simulated(&here, &ctx.host));
     let outcome = job::list(named.as_ref(), &here, &ctx.host, &ctx.options)?;
     if outcome.cards.is_empty() {
         ctx.out.remark("no ConnectX-3 card found, no card file (*.cx3) in the current directory");
     }
-    let cards = outcome.cards.iter().map(list_line);
-    let table = cards.chain(outcome.others.iter().map(other_line)).collect();
-    ctx.done(&table, &outcome)
-}
-
-fn other_line(other: &OtherDevice) -> String {
-    let name = other.name.unwrap_or("Mellanox device");
-    let driver = other.driver.as_deref().unwrap_or("none");
-    let instead = other.instead.map_or_else(String::new, |what| format!(": use {what}"));
-    format!(
-        "{}  {name} [15b3:{:04x}]  driver {driver}  not for cx3flash{instead}",
-        other.bdf, other.device_id
-    )
-}
-
-fn list_line(card: &ListEntry) -> String {
-    let mut running = match (&card.running, card.recovery) {
-        (_, true) => "recovery mode".to_owned(),
-        (Some(version), false) => format!("running {version}"),
-        (None, false) => "version unknown".to_owned(),
-    };
-    running.push_str(&match card.flashed {
-        Some(version) => format!(", flashed {version}"),
-        None => ", flashed unknown".to_owned(),
-    });
-    let state = match &card.problem {
-        Some(problem) => format!("not ready: {problem}"),
-        None if card.ready => "ready".into(),
-        None => "not ready".into(),
-    };
-    let mut words = Vec::new();
-    // A real card is named by its address already.
-    words.extend(card.bdf.clone().filter(|bdf| *bdf != card.device.to_string()));
-    words.extend(card.board.clone());
-    words.push(card.chip_name.clone().unwrap_or_else(|| "-".into()));
-    words.extend(card.psid.clone());
-    if card.device.is_sim() {
-        words.push("driver none (simulated)".into());
-    } else {
-        words.push(format!("driver {}", card.driver.as_deref().unwrap_or("none")));
-        words.push(
-            card.iommu_group
-                .map_or_else(|| "no IOMMU group".into(), |group| format!("IOMMU group {group}")),
-        );
-        words.push(match (card.bar0, card.bar0_address) {
-            (Some(len), Some(at)) => format!("BAR0 0x{at:x}, {} KiB", len / 1024),
-            (Some(len), None) => format!("BAR0 {} KiB", len / 1024),
-            (None, _) => "no BAR0".into(),
-        });
-        words.extend(card.mst_name.clone());
-        words.extend(card.pci_revision.map(|r| format!("rev {r:02x}")));
-        if !card.access.is_empty() {
-            words.push(format!("access {}", card.access.join(", ")));
-        }
-        words.extend(card.netdevs.iter().chain(&card.rdma).cloned());
-    }
-    format!("{}  {}  {running}  {state}", card.device, words.join("  "))
+    ctx.done(&text::list(&outcome, full), &outcome)
 }
 
 pub(super) fn doctor(ctx: &mut Ctx<'_>) -> Ran {
-    let card = match ctx.card() {
-        Ok(card) => Some(card),
-        // The host is checked without a card as well.
-        Err(failure) if failure.code == Code::NoCardNamed => None,
-        Err(failure) => return Err(failure.into()),
-    };
+    let cards = job::all_cards(&ctx.host, &cards_here());
+    // A trace is one card's.
+    let several = ctx.device.is_none() && cards.len() > 1 && !ctx.traced;
+    let none = ctx.device.is_none() && cards.is_empty();
+    let card = if several || none { None } else { Some(ctx.card()?) };
     ctx.catch_signals();
-    let outcome = job::doctor(card.as_ref(), &backup_dir(None), &ctx.host, &ctx.options)?;
+    let dir = backup_dir(None);
+    let outcome = match several {
+        true => {
+            let options = BorrowOptions { trace: None, ..ctx.options.clone() };
+            job::doctor_all(&cards, &dir, &ctx.host, &options)?
+        }
+        false => job::doctor(card.as_ref(), &dir, &ctx.host, &ctx.options)?,
+    };
     if let (Some(report), Some(query)) = (&mut ctx.report, &outcome.query) {
         report.set_query(Ok(query_json(query)));
     }
-    let ran = ctx.done(&checks(&outcome), &outcome);
+    let ran = ctx.done(&text::checks(&outcome), &outcome);
     if outcome.ok {
         return ran;
     }
-    let card = card.map_or_else(|| "this host".to_owned(), |card| card.to_string());
-    let wrong = outcome.checks.iter().filter(|c| !c.ok).map(|c| c.id);
-    let wrong = wrong.collect::<Vec<_>>().join(", ");
-    let failure = Failure::new(Code::Unhealthy, format!("{card} is not ready: {wrong}"));
-    Err(failure.into())
-}
-
-/// The checks of `doctor`, a line each.
-pub(super) fn checks(outcome: &DoctorOutcome) -> Page {
-    let mut table = Page::default();
-    for check in &outcome.checks {
-        let mark = if check.ok { "ok" } else { "NOT OK" };
-        table.line(format_args!("{mark:7} {:15} {}", check.id, check.detail));
-        if let Some(fix) = check.fix.as_ref().filter(|_| !check.ok) {
-            table.line(format_args!("{:23} fix: {fix}", ""));
-        }
-    }
-    table
+    let wrong = |name: String, checks: &[HostFinding]| {
+        let ids: Vec<&str> = checks.iter().filter(|c| c.is_fault()).map(|c| c.id).collect();
+        (!ids.is_empty()).then(|| format!("{name} is not ready: {}", ids.join(", ")))
+    };
+    let first = card.map_or_else(|| "this host".to_owned(), |card| card.to_string());
+    let of_cards = outcome.cards.iter().map(|card| wrong(card.device.to_string(), &card.checks));
+    let all: Vec<String> =
+        std::iter::once(wrong(first, &outcome.checks)).chain(of_cards).flatten().collect();
+    Err(Failure::new(Code::Unhealthy, all.join("; ")).into())
 }
 
 pub(super) fn images(ctx: &mut Ctx<'_>, store: &[PathBuf]) -> Ran {

@@ -3,6 +3,7 @@
 mod card;
 mod config;
 mod demo;
+mod every;
 mod host;
 mod parts;
 mod selftest;
@@ -47,6 +48,10 @@ pub(super) struct Ctx<'a> {
     /// The ROM file of the command.
     pub(super) rom: Option<PathBuf>,
     pub(super) stop: &'a StopFlag,
+    /// The card is named on the command line, not by the environment.
+    pub(super) device_typed: bool,
+    /// `--trace`.
+    pub(super) traced: bool,
     /// `-v`.
     pub(super) verbose: bool,
     /// The command changes a card: begin and end of its work go to the system's log.
@@ -242,16 +247,20 @@ fn proven_backup_dir(named: Option<PathBuf>) -> Result<PathBuf, JobError> {
 
 /// Runs the command. What a job fails with gets its hint here, where its card and its image are known.
 pub(super) fn run(command: Command, ctx: &mut Ctx<'_>) -> Result<Exit, Failure> {
-    dispatch(command, ctx).map_err(|error| match error {
+    dispatch(command, ctx).map_err(|error| failure_of(error, ctx))
+}
+
+fn failure_of(error: CommandError, ctx: &mut Ctx<'_>) -> Failure {
+    match error {
         CommandError::Failure(failure) => failure,
         CommandError::Job(JobError::Declined) => ctx.declined(),
         CommandError::Job(error) => ctx.failure(&error),
-    })
+    }
 }
 
 fn dispatch(command: Command, ctx: &mut Ctx<'_>) -> Ran {
     match command {
-        Command::List => card::list(ctx),
+        Command::List { full } => card::list(ctx, full),
         Command::Doctor => card::doctor(ctx),
         Command::Query { image, full } => card::query(ctx, image.as_deref(), full),
         Command::Verify { against: Some(path), .. } => card::verify_against(ctx, &path),
@@ -259,7 +268,7 @@ fn dispatch(command: Command, ctx: &mut Ctx<'_>) -> Ran {
         Command::Backup { out } => parts::backup(ctx, out),
         Command::Selftest(args) => selftest::run(ctx, &args),
         Command::Images { store } => card::images(ctx, &store),
-        Command::Plan { source, options, full } => write::plan(ctx, &source, options, full),
+        Command::Plan(args) => write::plan(ctx, args),
         Command::Burn(args) => write::burn(ctx, args),
         Command::Restore(args) => write::restore(ctx, args),
         Command::Recover(args) => write::recover(ctx, args),

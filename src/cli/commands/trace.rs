@@ -44,7 +44,7 @@ pub(super) fn replay(ctx: &mut Ctx<'_>, file: &Path) -> Ran {
         None => {}
         Some(ReplayedResult::Query(query)) => page.append(&text::query(query, false)),
         Some(ReplayedResult::Verify(verify)) => page.append(&text::verify(verify)),
-        Some(ReplayedResult::Doctor(doctor)) => page.append(&super::card::checks(doctor)),
+        Some(ReplayedResult::Doctor(doctor)) => page.append(&text::checks(doctor)),
         Some(ReplayedResult::Selftest(outcome)) => page.append(&text::selftest(outcome)),
     }
     let ends = outcome.ends_full();

@@ -1,10 +1,11 @@
 //! `plan`, `burn` and every other command that writes to the card.
 
+use super::every::each_card;
 use super::{CommandError, Ctx, Ran, log_failure, proven_backup_dir};
 use crate::cli::args::shared::{
     BurnOptionArgs, ConfirmArgs, IdentityArgs, ImageSourceArgs, RomArg, WriteArgs,
 };
-use crate::cli::args::{BurnArgs, RecoverArgs, RestoreArgs};
+use crate::cli::args::{BurnArgs, PlanArgs, RecoverArgs, RestoreArgs};
 use crate::cli::failure::Failure;
 use crate::cli::json;
 use crate::cli::page::Page;
@@ -53,13 +54,13 @@ impl<'a> ImageSource<'a> {
 
     /// The image for this card.
     fn image(
-        self,
+        &self,
         ctx: &mut Ctx<'_>,
         device: &mut Device,
         options: &BurnOptions,
     ) -> Result<ImageFile, CommandError> {
         let image = match self {
-            Self::File(image) => *image,
+            Self::File(image) => ImageFile::clone(image),
             Self::Store(paths, store) => store.choose(paths, device, &ctx.progress())?,
         };
         ctx.image = Some(image.path.clone());
@@ -71,17 +72,16 @@ impl<'a> ImageSource<'a> {
     }
 }
 
-pub(super) fn plan(
-    ctx: &mut Ctx<'_>,
-    source: &ImageSourceArgs,
-    args: BurnOptionArgs,
-    full: bool,
-) -> Ran {
-    let options = options(args);
-    let source = ImageSource::read(ctx, source, &options)?;
+pub(super) fn plan(ctx: &mut Ctx<'_>, args: PlanArgs) -> Ran {
+    let options = options(args.options);
+    let source = ImageSource::read(ctx, &args.source, &options)?;
+    each_card(ctx, "plan", args.cards, &mut |ctx| plan_one(ctx, &source, &options, args.full))
+}
+
+fn plan_one(ctx: &mut Ctx<'_>, source: &ImageSource<'_>, options: &BurnOptions, full: bool) -> Ran {
     let mut device = ctx.open()?;
-    let image = source.image(ctx, &mut device, &options)?;
-    let planned = job::plan(&mut device, &image, &options, &mut ctx.progress())?;
+    let image = source.image(ctx, &mut device, options)?;
+    let planned = job::plan(&mut device, &image, options, &mut ctx.progress())?;
     let mut text = Page::of(format_args!(
         "{} onto {}",
         escape::path(&planned.image),
@@ -102,15 +102,18 @@ pub(super) fn plan(
 }
 
 pub(super) fn burn(ctx: &mut Ctx<'_>, args: BurnArgs) -> Ran {
-    let options = options(args.options);
-    let source = ImageSource::read(ctx, &args.source, &options)?;
-    ctx.can_ask(args.write.confirm.yes)?;
-    let dir = proven_backup_dir(args.write.backup_dir)?;
-    let mut device = ctx.open()?;
-    let image = source.image(ctx, &mut device, &options)?;
-    let request = WriteRequest::Burn(&image, &options);
-    let confirm = args.write.confirm;
-    write_on(ctx, &mut device, (confirm, &dir), args.activate.request(), &request)
+    let BurnArgs { source, cards, options: chosen, write, activate } = args;
+    let options = options(chosen);
+    let source = ImageSource::read(ctx, &source, &options)?;
+    ctx.can_ask(write.confirm.yes)?;
+    let dir = proven_backup_dir(write.backup_dir)?;
+    each_card(ctx, "burn", cards, &mut |ctx| {
+        let mut device = ctx.open()?;
+        let image = source.image(ctx, &mut device, &options)?;
+        let request = WriteRequest::Burn(&image, &options);
+        let confirm = write.confirm.clone();
+        write_on(ctx, &mut device, (confirm, &dir), activate.request(), &request)
+    })
 }
 
 pub(super) fn restore(ctx: &mut Ctx<'_>, args: RestoreArgs) -> Ran {

@@ -8,6 +8,15 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
+/// Result of `plan --all` and `burn --all`.
+#[derive(Default, Serialize, JsonSchema)]
+pub struct CardsOutcome {
+    /// The document of each card, in the order of the cards.
+    pub cards: Vec<Document>,
+    /// Cards behind the one that ended the command.
+    pub not_reached: Vec<CardSelector>,
+}
+
 /// Result of `demo`.
 #[derive(Serialize, JsonSchema)]
 pub struct DemoOutcome {

@@ -1,8 +1,8 @@
 //! The schema of the documents (JSON Schema 2020-12), made from the types.
 
 use super::results::{
-    DemoOutcome, HelpOutcome, ManOutcome, SchemaOutcome, ScriptOutcome, SimImageOutcome,
-    SimOutcome, VersionOutcome,
+    CardsOutcome, DemoOutcome, HelpOutcome, ManOutcome, SchemaOutcome, ScriptOutcome,
+    SimImageOutcome, SimOutcome, VersionOutcome,
 };
 use super::{Document, ImageDocument};
 use crate::job::{
@@ -14,13 +14,19 @@ use crate::job::{
 };
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
 type ResultSchema = fn(&mut SchemaGenerator) -> Schema;
 
 fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()
+}
+
+/// The result for one card, or with `--all`.
+fn of_one_or_all<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    let (one, all) = (of::<T>(generator), of::<CardsOutcome>(generator));
+    json_schema!({ "anyOf": [one, all] })
 }
 
 /// The result of each command.
@@ -32,8 +38,8 @@ pub const RESULTS: &[(&str, ResultSchema)] = &[
     ("verify", of::<VerifyOutcome<ImageDocument>>),
     ("backup", of::<BackupOutcome>),
     ("images", of::<ImageStore>),
-    ("plan", of::<PlanOutcome>),
-    ("burn", of::<WriteOutcome>),
+    ("plan", of_one_or_all::<PlanOutcome>),
+    ("burn", of_one_or_all::<WriteOutcome>),
     ("restore", of::<WriteOutcome>),
     ("recover", of::<WriteOutcome>),
     ("activate", of::<ActivateOutcome>),

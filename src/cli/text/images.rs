@@ -40,7 +40,7 @@ pub(in crate::cli) fn images(store: &ImageStore) -> Page {
         counted(store.images.len(), "image"),
         counted(store.other_files as usize, "other file")
     ));
-    unread(&mut page, &store.unread, usize::MAX);
+    unread(&mut page, &store.unread, 2 * LISTED);
     page
 }
 

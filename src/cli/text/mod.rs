@@ -3,6 +3,7 @@
 mod crossflash;
 mod figures;
 mod images;
+mod list;
 mod plan;
 mod query;
 mod question;
@@ -14,6 +15,7 @@ mod write;
 
 pub(super) use figures::{kib, name_of, time};
 pub(super) use images::{choice, images};
+pub(super) use list::{checks, list};
 pub(super) use plan::plan;
 pub(super) use query::{card_line, flash_line, query};
 pub(super) use question::{

@@ -20,6 +20,8 @@ pub struct HostFinding {
     /// Nothing to fix; also when the check was skipped for a reason that is no fault of the host
     /// (`/dev/kvm` is missing).
     pub ok: bool,
+    /// It was not made, because it depends on one that is not ok.
+    pub skipped: bool,
     /// One sentence with the figures.
     pub detail: String,
     /// The command that fixes it.
@@ -29,12 +31,22 @@ pub struct HostFinding {
 impl HostFinding {
     /// A check without a fault.
     pub fn good(id: &'static str, detail: impl Into<String>) -> Self {
-        Self { id, ok: true, detail: detail.into(), fix: None }
+        Self { id, ok: true, skipped: false, detail: detail.into(), fix: None }
     }
 
     /// A fault, with the command that fixes it.
     pub fn bad(id: &'static str, detail: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { id, ok: false, detail: detail.into(), fix: Some(fix.into()) }
+        Self { id, ok: false, skipped: false, detail: detail.into(), fix: Some(fix.into()) }
+    }
+
+    /// A check that was not made; why.
+    pub fn skipped(id: &'static str, why: impl Into<String>) -> Self {
+        Self { id, ok: false, skipped: true, detail: why.into(), fix: None }
+    }
+
+    /// The check was made and found a fault.
+    pub fn is_fault(&self) -> bool {
+        !self.ok && !self.skipped
     }
 }
 

@@ -62,7 +62,7 @@ impl DriverFacts {
             reset_methods: card.reset_methods.clone(),
             port,
             serial: card.serial_number(),
-            vpd_serial: host.vpd_serial(card.bdf),
+            vpd_serial: host.vpd_label(card.bdf).serial,
             kernel: String::new(),
         }
     }
