@@ -2,7 +2,7 @@
 //!
 //! Start at [`cli::main`] for the program and at [`job::write`] for the path of a burn. A module uses only
 //! modules below it: [`cli`], [`flint`], [`job`], [`plan`], [`host`], [`sim`], [`flash`], [`card`],
-//! [`image`], [`escape`] (`tests/it/modules.rs` checks it).
+//! [`image`], [`escape`], [`words`] (`tests/it/modules.rs` checks it).
 //!
 #![doc = include_str!("../docs/architecture.md")]
 
@@ -18,3 +18,4 @@ pub mod image;
 pub mod job;
 pub mod plan;
 pub mod sim;
+pub mod words;

@@ -11,6 +11,7 @@ use crate::escape;
 use crate::flint::{self, Caller};
 use crate::host::BorrowOptions;
 use crate::job::{BugReport, CardSelector, Exit, FinishedCommand, HostReport, TraceFile};
+use clap::CommandFactory;
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -77,12 +78,18 @@ pub(super) fn called(argv: &[OsString]) -> Option<u8> {
 
 /// Index of our command `flint` in the command line; `None` when the command is another one.
 fn command_at(words: &[OsString]) -> Option<usize> {
-    const WITH_VALUE: [&str; 7] =
-        ["-d", "--device", "--allow", "--bar-access", "--key-file", "--report", "--trace"];
+    let definition = Cli::command();
+    let takes_value = |word: &str| {
+        definition.get_arguments().filter(|arg| arg.get_action().takes_values()).any(|arg| {
+            let long = word.strip_prefix("--").is_some_and(|name| arg.get_long() == Some(name));
+            let short = |letter| word.strip_prefix('-') == Some(&*String::from(letter));
+            long || arg.get_short().is_some_and(short)
+        })
+    };
     let mut at = 0;
     loop {
         let word = words.get(at)?.to_str()?;
-        if WITH_VALUE.contains(&word) {
+        if takes_value(word) {
             at += 2;
         } else if word.starts_with('-') {
             at += 1;

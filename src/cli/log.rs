@@ -11,8 +11,8 @@ pub(super) use file::SharedLog;
 
 use super::page::Page;
 use crate::host::{Host, UserDirs};
+use crate::words;
 use std::path::PathBuf;
-use time::macros::format_description;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
@@ -112,11 +112,8 @@ fn in_crate(file: &str) -> &str {
 }
 
 fn path(command: &str) -> Option<PathBuf> {
-    let stamp = time::OffsetDateTime::now_utc()
-        .format(format_description!("[year][month][day]T[hour][minute][second]Z"))
-        .ok()?;
     let dir = UserDirs::new(&Host::system()).log?;
-    Some(dir.join(file::name(&stamp, std::process::id(), command)))
+    Some(dir.join(file::name(&words::stamp(), std::process::id(), command)))
 }
 
 #[cfg(test)]

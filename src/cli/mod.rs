@@ -104,7 +104,7 @@ fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Ex
         Ok(cli) => cli,
         Err(error) => return usage::not_understood(&error, json, &argv),
     };
-    let mode = mode.unwrap_or(OutputMode { json: cli.json, quiet: cli.quiet });
+    let mode = mode.unwrap_or(OutputMode { json: cli.json, quiet: cli.quiet, colour: cli.color });
     let host = match host() {
         Ok(host) => host,
         Err(failure) => return Executed::failed(Some(&cli.name), mode, failure),

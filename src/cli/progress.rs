@@ -26,7 +26,7 @@ impl Progress {
     }
 
     fn line(&self, text: &str) {
-        Out::new(OutputMode { json: false, quiet: self.quiet }).remark(text);
+        Out::new(OutputMode { quiet: self.quiet, ..OutputMode::default() }).remark(text);
     }
 
     fn end_bar(&mut self) {

@@ -3,6 +3,7 @@
 
 #![allow(clippy::print_stderr, reason = "this is the one place that owns the streams")]
 
+use super::args::ColourChoice;
 use super::page::Page;
 use super::stop::{StopFlag, Work};
 use crate::escape;
@@ -10,6 +11,7 @@ use crate::host::{unless_stopped, write_stdout};
 use indicatif::ProgressBar;
 use rustix::termios::tcgetwinsize;
 use serde_json::Value;
+use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, BufRead, IsTerminal, Write};
 
@@ -19,6 +21,8 @@ pub(super) struct OutputMode {
     pub json: bool,
     /// Only errors on stderr.
     pub quiet: bool,
+    /// `--color`.
+    pub colour: ColourChoice,
 }
 
 /// Both streams. Writing never fails here: a closed pipe must not stop a job in the middle of a flash;
@@ -78,11 +82,30 @@ impl Out {
         self.problem.take()
     }
 
-    /// Whether stdout takes colours: a terminal, and `NO_COLOR` unset or empty (no-color.org).
+    /// Whether text on stdout has colours.
     pub(super) fn colours(&self) -> bool {
-        let refused = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
-        let dumb = std::env::var_os("TERM").is_some_and(|v| v == "dumb");
-        !self.mode.json && !refused && !dumb && is_watched()
+        let environment = |name: &str| std::env::var_os(name);
+        coloured(self.mode.colour, environment, is_watched())
+    }
+}
+
+/// Whether text has colours: as `--color` requests, then as the environment does (no-color.org,
+/// bixense.com/clicolors), then at a terminal that is not dumb.
+fn coloured(
+    choice: ColourChoice,
+    environment: impl Fn(&str) -> Option<OsString>,
+    terminal: bool,
+) -> bool {
+    let set = |name| environment(name).filter(|value| !value.is_empty());
+    match choice {
+        ColourChoice::Always => true,
+        ColourChoice::Never => false,
+        ColourChoice::Auto if set("NO_COLOR").is_some() => false,
+        ColourChoice::Auto if set("CLICOLOR_FORCE").is_some_and(|value| value != "0") => true,
+        ColourChoice::Auto => {
+            let refused = set("CLICOLOR").is_some_and(|value| value == "0");
+            terminal && !refused && set("TERM").is_none_or(|value| value != "dumb")
+        }
     }
 }
 
@@ -186,7 +209,29 @@ fn reply(line: &str) -> Reply {
 
 #[cfg(test)]
 mod tests {
-    use super::{Reply, reply};
+    use super::{ColourChoice, Reply, coloured, reply};
+
+    #[test]
+    fn the_command_line_decides_on_colours_then_the_environment_then_the_terminal() {
+        use ColourChoice::{Always, Auto, Never};
+        let judged = |choice, variables: &[(&str, &str)], terminal| {
+            let variable =
+                |name: &str| Some(variables.iter().find(|(known, _)| *known == name)?.1.into());
+            coloured(choice, variable, terminal)
+        };
+        for terminal in [false, true] {
+            assert_eq!(judged(Auto, &[], terminal), terminal);
+            assert!(judged(Always, &[("NO_COLOR", "1")], terminal));
+            assert!(!judged(Never, &[("CLICOLOR_FORCE", "1")], terminal));
+            assert!(!judged(Auto, &[("NO_COLOR", "1"), ("CLICOLOR_FORCE", "1")], terminal));
+            assert!(judged(Auto, &[("CLICOLOR_FORCE", "1"), ("CLICOLOR", "0")], terminal));
+            assert!(!judged(Auto, &[("CLICOLOR", "0")], terminal));
+            assert!(!judged(Auto, &[("TERM", "dumb")], terminal));
+            // Empty is as good as not set, and CLICOLOR_FORCE=0 forces nothing.
+            let off = [("NO_COLOR", ""), ("CLICOLOR_FORCE", "0"), ("CLICOLOR", "1")];
+            assert_eq!(judged(Auto, &off, terminal), terminal);
+        }
+    }
 
     #[test]
     fn only_y_and_yes_are_a_yes() {

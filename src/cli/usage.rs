@@ -131,7 +131,7 @@ pub(super) fn help(words: &[String]) -> Result<String, Failure> {
 
 /// The end of a command line that clap did not turn into a command.
 pub(super) fn not_understood(error: &clap::Error, json: bool, argv: &[OsString]) -> Executed {
-    let mode = OutputMode { json, quiet: false };
+    let mode = OutputMode { json, ..OutputMode::default() };
     let mut out = Out::new(mode);
     let shown = |text: &str| {
         let mut page = Page::default();

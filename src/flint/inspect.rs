@@ -28,8 +28,11 @@ pub(super) fn query(target: &mut CommandTarget<'_>, line: &Invocation) -> FlintR
     let (image, card) = target.lowest(target.query_depth())?;
     let lead = query_failed(target, "image");
     let image = target.or_fail(reading::queried(image), &lead)?;
-    let show =
-        QueryText { full: !line.args.is_empty(), running: card.and_then(|card| card.running) };
+    let show = QueryText {
+        full: !line.args.is_empty(),
+        running: card.and_then(|card| card.running),
+        flint_dates: true,
+    };
     let mut text = if target.quick && (target.is_card() || image.rom.is_none()) {
         without_rom(image, show)
     } else {

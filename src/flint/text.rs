@@ -23,10 +23,16 @@ pub struct QueryText {
     pub full: bool,
     /// Firmware that runs on the card, when the target is a card.
     pub running: Option<Version>,
+    /// Dates as flint prints them, `5.9.2017`; else `2017-09-05`.
+    pub flint_dates: bool,
 }
 
 fn line(out: &mut String, label: &str, value: impl fmt::Display) {
     let _ = writeln!(out, "{label:COLUMN$}{value}");
+}
+
+fn flint_date(date: BuildDate) -> String {
+    format!("{:x}.{:x}.{:x}", date.day_bcd, date.month_bcd, date.year_bcd)
 }
 
 /// `query` / `query full` (docs/flint.md#query-lines).
@@ -44,7 +50,10 @@ pub fn query(image: &Image, show: QueryText) -> String {
         ("Image type:", Some("FS2".to_owned())),
         ("FW Version:", version(info.fw_version)),
         ("FW Version(Running):", version(running)),
-        ("FW Release Date:", date.map(|d| d.to_string())),
+        (
+            "FW Release Date:",
+            date.map(|d| if show.flint_dates { flint_date(d) } else { d.to_string() }),
+        ),
     ];
     let fit = info.min_fit_version.filter(|v| *v != [0; 4]);
     let fit = fit.map(|[a, b, c, d]| format!("{a}.{b}.{c}.{d}"));

@@ -75,9 +75,9 @@ pub struct BuildDate {
 }
 
 impl fmt::Display for BuildDate {
-    /// `5.9.2017` (docs/flint.md#query-lines).
+    /// `2017-09-05`, for people and in JSON.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:x}.{:x}.{:x}", self.day_bcd, self.month_bcd, self.year_bcd)
+        write!(f, "{:04x}-{:02x}-{:02x}", self.year_bcd, self.month_bcd, self.day_bcd)
     }
 }
 

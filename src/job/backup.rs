@@ -9,13 +9,11 @@ use crate::escape::{self, ForeignText};
 use crate::flash::{ChainVerdict, Event, Events, Locked, Phase};
 use crate::image::{Contents, Version};
 use crate::plan::{CardSnapshot, ImageSlot};
+use crate::words::{self, counted};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
-use time::macros::format_description;
 
 /// The whole flash.
 pub(super) const FLASH: &str = "flash.bin";
@@ -156,9 +154,9 @@ impl Backup {
     pub(super) fn announce(&self, events: &mut dyn Events) {
         events.emit(Event::Note {
             text: format!(
-                "backup in {}: {} files, read back and compared with the card",
+                "backup in {}: {}, read back and compared with the card",
                 escape::path(&self.dir),
-                self.manifest.files.len() + 1
+                counted(self.manifest.files.len() + 1, "file")
             ),
         });
     }
@@ -209,9 +207,7 @@ pub fn prove_backup_dir(out: &Path) -> Result<(), JobError> {
 
 /// Take a directory for the backup of `card`, before anything is asked or done.
 pub(super) fn reserve(card: &CardSnapshot, out: &Path) -> Result<NewDir, JobError> {
-    let stamp = OffsetDateTime::now_utc()
-        .format(format_description!("[year][month][day]T[hour][minute][second]Z"))
-        .unwrap_or_else(|_| "unknown-time".into());
+    let stamp = words::stamp();
     let image = card.active().and_then(|a| a.slot.image());
     let psid = image
         .and_then(|i| Some(i.info.as_ref()?.psid.as_ref()?.as_str()))
@@ -254,11 +250,7 @@ pub(super) fn store(
     let info = contents.and_then(|c| c.image().info.as_ref());
     let manifest = Manifest {
         schema: SCHEMA,
-        time: OffsetDateTime::now_utc()
-            .replace_nanosecond(0)
-            .ok()
-            .and_then(|t| t.format(&Rfc3339).ok())
-            .unwrap_or_default(),
+        time: words::now(),
         made_by: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).into(),
         device: facts.name.clone(),
         bdf: facts.bdf.clone(),

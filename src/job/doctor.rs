@@ -17,6 +17,7 @@ use crate::host::{
     kvm_findings, objections,
 };
 use crate::image::{Depth, Identity};
+use crate::words::{counted, moment};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::path::Path;
@@ -480,11 +481,14 @@ fn chains(facts: &CardFacts, record: Option<&CardRecord>) -> String {
             "not used: this card shows no serial number under which a proof could be kept".into()
         }
         (_, Some((ChainVerdict::Proven(proof), time))) => {
-            let bytes = proof.bytes;
-            format!("proven on this card over {bytes} bytes on {time}; used")
+            let (bytes, time) = (counted(proof.bytes, "byte"), moment(time));
+            format!("proven on this card over {bytes} on {time}; used")
         }
         (_, Some((ChainVerdict::Contradicted { at }, time))) => {
-            format!("contradicted on this card at {at:#x} on {time}; single reads are used")
+            format!(
+                "contradicted on this card at {at:#x} on {}; single reads are used",
+                moment(time)
+            )
         }
         (_, None | Some((ChainVerdict::TooLittle { .. }, _))) => {
             "not proven on this card yet; single reads are used, `backup` or a burn proves them"

@@ -13,6 +13,7 @@ use crate::image::{
 };
 use crate::plan::{CheckId, PlanReport};
 use crate::sim::CardFileError;
+use crate::words::counted;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +55,7 @@ pub enum JobError {
     /// A file reads back with other bytes after it was written and synced.
     #[error("{} does not read back as it was written", escape::path(path))]
     NotWritten { path: PathBuf },
-    #[error("{} has {len} bytes, more than the maximum of {max}", escape::path(path))]
+    #[error("{} has {}, more than the maximum of {max}", escape::path(path), counted(*len, "byte"))]
     FileTooLarge { path: PathBuf, len: u64, max: u64 },
     /// A file of another format.
     #[error("{} is {format}, not {wanted}", escape::path(path))]
@@ -95,7 +96,7 @@ pub enum JobError {
     /// The file is no trace.
     #[error("{}: {source}", escape::path(path))]
     Trace { path: PathBuf, source: TraceError },
-    #[error("{} ends after {accesses} accesses: {why}", escape::path(path))]
+    #[error("{} ends after {}: {why}", escape::path(path), counted(*accesses, "access"))]
     TraceCut { path: PathBuf, accesses: usize, why: String },
     #[error(
         "{} is a trace of `{command}`; query, verify, doctor and selftest can be replayed",

@@ -171,8 +171,7 @@ impl StoredImage {
             sha256: Some(read.sha256.clone()),
             psid: image.psid().cloned(),
             fw_version: image.fw_version(),
-            release_date: date
-                .map(|d| format!("{:04x}-{:02x}-{:02x}", d.year_bcd, d.month_bcd, d.day_bcd)),
+            release_date: date.map(|date| date.to_string()),
             silicon: silicon(&image),
             chip_family: chip_family(&image),
             part_number: image.part_number.clone(),

@@ -10,10 +10,9 @@ use crate::escape;
 use crate::flash::ChainVerdict;
 use crate::host::{Host, InputDir, MadeDir, NewFile, UserDirs};
 use crate::image::Version;
+use crate::words::now;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 /// Records of another version are not believed. 1 had chained reads only.
 const SCHEMA: u32 = 2;
@@ -101,11 +100,6 @@ pub(super) struct StillRecord {
     pub(super) how: String,
     /// UTC, RFC 3339.
     pub(super) time: String,
-}
-
-fn now() -> String {
-    let time = OffsetDateTime::now_utc().replace_nanosecond(0).ok();
-    time.and_then(|t| t.format(&Rfc3339).ok()).unwrap_or_default()
 }
 
 /// The file.

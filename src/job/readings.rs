@@ -3,6 +3,7 @@
 use super::JobError;
 use crate::flash::{Event, Events, FlashError, FlashSource, MORE_READINGS};
 use crate::image::{FlashAddr, START_CANDIDATES, Source as _, scan};
+use crate::words::counted;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -100,9 +101,9 @@ pub(crate) fn report_wavering(ranges: &[Range<u32>], events: &mut dyn Events) {
     for range in ranges {
         events.emit(Event::Note {
             text: format!(
-                "the flash reads differently each time at {:#x} ({} bytes), as an interrupted erase or write leaves it, until it is erased; a backup holds the last reading",
+                "the flash reads differently each time at {:#x} ({}), as an interrupted erase or write leaves it, until it is erased; a backup holds the last reading",
                 range.start,
-                range.len()
+                counted(range.len(), "byte")
             ),
         });
     }
@@ -113,8 +114,8 @@ pub(crate) fn report(unsteady: &[UnsteadyRange], events: &mut dyn Events) {
     for range in unsteady {
         events.emit(Event::Note {
             text: format!(
-                "two readings of the flash differed at {:#x} ({} bytes); what two consecutive readings agree on is used",
-                range.at.0, range.len
+                "two readings of the flash differed at {:#x} ({}); what two consecutive readings agree on is used",
+                range.at.0, counted(range.len, "byte")
             ),
         });
     }

@@ -8,6 +8,7 @@ use crate::flash::Events;
 use crate::host::InputDir;
 use crate::image::{FileFormat, Mac};
 use crate::plan::BackupFacts;
+use crate::words::{counted, moment};
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -47,7 +48,7 @@ pub fn read_backup(
         return Err(JobError::foreign(path, format, "a dump of a flash"));
     }
     Ok(BackupFacts {
-        provenance: format!("a bare dump of {} bytes, without a manifest", flash.len()),
+        provenance: format!("a bare dump of {}, without a manifest", counted(flash.len(), "byte")),
         chip: None,
         running: None,
         wavering: Vec::new(),
@@ -99,9 +100,9 @@ fn with_manifest(
         chip: Some((manifest.hw_id, manifest.revision)),
         running: manifest.running,
         provenance: format!(
-            "made {}, {} files match their digests",
-            manifest.time,
-            manifest.files.len()
+            "made {}, {} checked by digest",
+            moment(&manifest.time),
+            counted(manifest.files.len(), "file")
         ),
         change_mac,
     })

@@ -3,6 +3,7 @@
 use super::ImageSlot;
 use super::check::Verdict;
 use crate::image::{Contents, Guid, Identity, Image, Mac, trim_zeros};
+use crate::words::counted;
 
 /// Parts of an identity that the user specified; the others stay.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -104,7 +105,10 @@ pub(super) fn waiting(found: &ImageSlot, change: &IdentityChange) -> Option<Iden
 pub(super) fn fits(image: &Image, identity: &Identity) -> Verdict {
     let entries = image.guids.as_ref().map_or(0, |g| g.entries);
     if entries != 6 {
-        return Err(format!("the image's GUID section has {entries} entries; six are needed"));
+        return Err(format!(
+            "the image's GUID section has {}; six are needed",
+            counted(entries, "entry")
+        ));
     }
     let tag = image.info.as_ref().is_some_and(|i| i.vsd_raw.is_some());
     if !tag && !identity.vsd.is_empty() {

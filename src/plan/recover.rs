@@ -11,6 +11,7 @@ use super::{
     Plan, rules,
 };
 use crate::image::{Contents, FlashAddr, Identity, Layout};
+use crate::words::counted;
 
 /// Decide what a recovery with `image`, read from a file of `file_len` bytes, would do. The
 /// identity is the one specified; nothing is invented (P4). `ran_on`: hardware id and revision of the chip on
@@ -83,8 +84,8 @@ fn no_valid_image(card: &CardSnapshot) -> Result<String, String> {
             Ok("no image in the flash starts on this card: it is for other silicon".into())
         }
         None => Ok(format!(
-            "{} signatures in the flash, no image behind them that boots with an identity{}",
-            card.slots.len(),
+            "{} in the flash, no image there that boots with an identity{}",
+            counted(card.slots.len(), "signature"),
             card.slots.iter().map(doubt).collect::<String>()
         )),
     }

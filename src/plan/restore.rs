@@ -27,7 +27,7 @@ pub struct BackupFacts {
     pub chip: Option<(u16, u8)>,
     /// Firmware that ran on it then, from the manifest.
     pub running: Option<Version>,
-    /// What was compared: `5 files match their digests`, or that there is no manifest.
+    /// What was compared: `5 files checked by digest`, or that there is no manifest.
     pub provenance: String,
     /// Bytes that read differently each time when it was made.
     pub wavering: Vec<Range<u32>>,

@@ -4,6 +4,7 @@ use super::check::Verdict;
 use super::{Bootability, BurnOptions, CardSnapshot, ImageSlot, RomChoice, SlotChoice, Validity};
 use crate::card::{Chip, DeviceType};
 use crate::image::{Contents, FindingId, Image, Layout, Rom, SectionKind, Severity, WalkEnd};
+use crate::words::counted;
 use std::cmp::Ordering;
 
 /// The word for "no PSID" in `--change-psid`.
@@ -18,7 +19,7 @@ pub(super) fn image_valid(image: &Image) -> Verdict {
         .map(|f| f.detail.as_str())
         .collect();
     if faults.is_empty() {
-        Ok(format!("{} sections verify", image.sections.len()))
+        Ok(format!("{}, all verified", counted(image.sections.len(), "section")))
     } else {
         Err(format!("the image does not verify: {}", faults.join("; ")))
     }
@@ -49,7 +50,7 @@ fn sizes(image: &Image, file_len: u64) -> Verdict {
     }
     let ends = match file_len - u64::from(chain) {
         0 => String::new(),
-        n => format!("; {n} bytes after it are ignored"),
+        n => format!("; {} after it ignored", counted(n, "byte")),
     };
     Ok(match wrong_size_word(image) {
         None => format!("{chain:#x} bytes, as in the header{ends}"),
@@ -297,13 +298,17 @@ pub(super) fn config_pad(card: &Image, image: &Image, options: &BurnOptions) -> 
     let pad = |image: &Image| image.info.as_ref().and_then(|i| i.config_pad).unwrap_or(0);
     let (old, new) = (pad(card), pad(image));
     if old == new {
-        Ok(format!("{new} sectors behind the configuration area"))
+        Ok(format!("{} behind the configuration area", counted(new, "sector")))
     } else if options.change_psid.is_some() {
         Ok(format!(
-            "{old} sectors behind the configuration area on the card, {new} in the image; accepted with the change of PSID, the card's settings will be lost"
+            "{} behind the configuration area on the card, {new} in the image; accepted with the change of PSID, the card's settings will be lost",
+            counted(old, "sector")
         ))
     } else {
-        Err(format!("{old} sectors behind the configuration area on the card, {new} in the image"))
+        Err(format!(
+            "{} behind the configuration area on the card, {new} in the image",
+            counted(old, "sector")
+        ))
     }
 }
 

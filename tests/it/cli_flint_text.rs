@@ -127,7 +127,10 @@ fn query_and_verify_of_a_valid_image_are_those_of_flint() {
             let Some(theirs) = flint(&path, args) else {
                 return;
             };
-            let ours = flint_text::query(contents.image(), QueryText { full, running: None });
+            let ours = flint_text::query(
+                contents.image(),
+                QueryText { full, running: None, flint_dates: true },
+            );
             compared += 1;
             if ours != theirs {
                 wrong.push(format!("{name} {args:?}:\n{ours}\n--- flint:\n{theirs}"));

@@ -39,6 +39,8 @@ mod cli_expect;
 mod cli_files;
 mod cli_flint_text;
 #[cfg(debug_assertions)]
+mod cli_forms;
+#[cfg(debug_assertions)]
 mod cli_golden;
 #[cfg(debug_assertions)]
 mod cli_hints;

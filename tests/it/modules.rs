@@ -7,8 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Top to bottom; a module may name only modules after it.
-const MODULES: [&str; 10] =
-    ["cli", "flint", "job", "plan", "host", "sim", "flash", "card", "image", "escape"];
+const MODULES: [&str; 11] =
+    ["cli", "flint", "job", "plan", "host", "sim", "flash", "card", "image", "escape", "words"];
 
 /// Pairs that the order allows and that are forbidden all the same.
 const FORBIDDEN: [(&str, &str); 4] = [

@@ -9,10 +9,10 @@ use crate::image::Mac;
 use crate::job::{CardSelector, Exit};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::parser::ValueSource;
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use shared::{
     ActivateArgs, BurnOptionArgs, CardsArgs, ConfirmArgs, IdentityArgs, ImageSourceArgs, WriteArgs,
-    mac_change, number, setting,
+    bytes, mac_change, setting,
 };
 use sim::SimCommand;
 use std::ffi::OsString;
@@ -54,6 +54,9 @@ pub struct Cli {
     /// Log each step on stderr; twice: every register access
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    /// Colours on stdout
+    #[arg(long, value_name = "WHEN", global = true, default_value = "auto")]
+    pub color: ColourChoice,
     /// Use the card although it is in use in this way (ids: see `doctor`); repeat for each use
     #[arg(long, value_name = "ID", global = true)]
     pub allow: Vec<UseId>,
@@ -80,6 +83,16 @@ pub struct Cli {
     /// The card is named on the command line, not by the environment.
     #[arg(skip)]
     pub device_typed: bool,
+}
+
+/// `--color`.
+#[derive(ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ColourChoice {
+    /// At a terminal, unless the environment decides: NO_COLOR, CLICOLOR_FORCE, CLICOLOR
+    #[default]
+    Auto,
+    Always,
+    Never,
 }
 
 impl Cli {
@@ -425,11 +438,11 @@ pub enum FlashCommand {
     Read {
         /// File to create; must not exist
         out: PathBuf,
-        /// First address
-        #[arg(long, value_name = "ADDR", default_value = "0", value_parser = number)]
+        /// First address, such as 0x1000 or 64k
+        #[arg(long, value_name = "ADDR", default_value = "0", value_parser = bytes)]
         from: u32,
-        /// Bytes [default: to the end]
-        #[arg(long, value_name = "BYTES", value_parser = number)]
+        /// Length, such as 0x1000, 4k or 2M [default: to the end]
+        #[arg(long, value_name = "BYTES", value_parser = bytes)]
         len: Option<u32>,
     },
     /// Show, clear or set the chip's own write protection
@@ -445,10 +458,10 @@ pub struct ProtectArgs {
     #[arg(long)]
     pub on: bool,
     /// Blocks of 64 KiB at the end of the flash: 1, 2, 4 …
-    #[arg(long, value_name = "BLOCKS", requires = "on", conflicts_with_all = ["bottom", "off"], value_parser = number)]
+    #[arg(long, value_name = "BLOCKS", requires = "on", conflicts_with_all = ["bottom", "off"])]
     pub top: Option<u32>,
     /// Blocks of 64 KiB at its beginning
-    #[arg(long, value_name = "BLOCKS", requires = "on", conflicts_with = "off", value_parser = number)]
+    #[arg(long, value_name = "BLOCKS", requires = "on", conflicts_with = "off")]
     pub bottom: Option<u32>,
     #[command(flatten)]
     pub confirm: ConfirmArgs,

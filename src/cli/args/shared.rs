@@ -126,13 +126,25 @@ pub struct IdentityArgs {
     pub vsd: Option<String>,
 }
 
-/// Decimal, or hexadecimal after `0x`.
-pub(super) fn number(text: &str) -> Result<u32, String> {
-    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        Some(hex) => u32::from_str_radix(hex, 16),
-        None => text.parse(),
-    }
-    .map_err(|_| format!("{text:?} is not a 32-bit number (decimal, or hexadecimal after 0x)"))
+/// Letters behind a number of bytes, and the power of two that each stands for.
+const UNITS: [(&str, u32); 4] = [("k", 10), ("kib", 10), ("m", 20), ("mib", 20)];
+
+/// A length or an address: decimal, hexadecimal after `0x`, or decimal with one of [`UNITS`].
+pub(super) fn bytes(text: &str) -> Result<u32, String> {
+    let lower = text.to_ascii_lowercase();
+    let number = match lower.strip_prefix("0x").filter(|hex| !hex.starts_with('+')) {
+        Some(hex) => u32::from_str_radix(hex, 16).ok(),
+        None => {
+            let at = lower.find(|c: char| !c.is_ascii_digit()).unwrap_or(lower.len());
+            let (digits, unit) = lower.split_at(at);
+            let named = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, shift)| *shift);
+            let shift = if unit.is_empty() { Some(0) } else { named };
+            shift.and_then(|shift| digits.parse::<u32>().ok()?.checked_mul(1 << shift))
+        }
+    };
+    number.ok_or_else(|| {
+        format!("{text:?} is no number of bytes below 4 GiB: 4096, 0x1000, 4k, 4KiB or 2M expected")
+    })
 }
 
 /// Exactly `N` values with commas between them.
@@ -213,7 +225,7 @@ fn suggestions(typed: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{mac_change, number, psid_change, setting, sha256, suggestions};
+    use super::{bytes, mac_change, psid_change, setting, sha256, suggestions};
 
     #[test]
     fn a_mac_change_needs_two_macs() {
@@ -244,11 +256,23 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_decimal_or_hexadecimal_after_0x() {
-        assert_eq!(number("0x10"), Ok(16));
-        assert_eq!(number("10"), Ok(10));
-        for text in ["", "0x", "10h", "-1", "0x100000000"] {
-            assert!(number(text).is_err(), "{text:?}");
+    fn bytes_are_decimal_or_hexadecimal_or_have_a_unit() {
+        for (text, number) in [
+            ("0x10", 16),
+            ("0X1f", 31),
+            ("10", 10),
+            ("4k", 4096),
+            ("4K", 4096),
+            ("64KiB", 0x1_0000),
+            ("2M", 0x20_0000),
+            ("2mib", 0x20_0000),
+        ] {
+            assert_eq!(bytes(text), Ok(number), "{text}");
+        }
+        for text in
+            ["", "0x", "10h", "-1", "+1", "0x+1", "0x100000000", "k", "4kB", "4 k", "4096M", "0x4k"]
+        {
+            assert!(bytes(text).is_err(), "{text:?}");
         }
     }
 

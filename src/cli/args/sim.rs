@@ -1,6 +1,6 @@
 //! `sim …`: simulated cards and test images.
 
-use super::shared::{IdentityArgs, number};
+use super::shared::{IdentityArgs, bytes};
 use crate::image::Version;
 use crate::sim::{CardSpec, SimChip};
 use clap::{Args, Subcommand, ValueEnum};
@@ -194,7 +194,7 @@ pub struct ImageArgs {
     #[arg(long, value_name = "A.B.C", id = "fw_version")]
     pub fw_version: Option<Version>,
     /// Pad the image to this size
-    #[arg(long, value_name = "BYTES", value_parser = number)]
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub size: Option<u32>,
     /// Seed of the filler code
     #[arg(long, value_name = "N")]

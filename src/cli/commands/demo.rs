@@ -63,7 +63,8 @@ pub(super) fn run(ctx: &mut Ctx<'_>, dir: &Path, fast: bool) -> Ran {
     let watched = is_watched() && !ctx.out.mode.json;
     let pace = watched && !fast;
     // A summary shows what the documents of the commands hold.
-    let mode = if watched { ctx.out.mode } else { OutputMode { json: true, quiet: true } };
+    let mode =
+        if watched { ctx.out.mode } else { OutputMode { json: true, quiet: true, ..ctx.out.mode } };
     let mut outcome = DemoOutcome { dir: escape::file_name(&dir), steps: Vec::new() };
     for board in &BOARDS {
         let mut text = Page::default();

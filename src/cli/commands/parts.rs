@@ -15,6 +15,7 @@ use crate::job::{
     self, Code, IdentityOutcome, OutputFile, ProtectOutcome, ProtectQuestion, ProtectRequest,
     RomOutcome,
 };
+use crate::words::counted;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -200,7 +201,8 @@ pub(super) fn flash_read(ctx: &mut Ctx<'_>, out: &Path, from: u32, len: Option<u
     let outcome = job::flash_read(&mut device, from, len, file, &mut ctx.progress())?;
     let file = &outcome.output;
     let out = escape::path(out);
-    let text = Page::of(format_args!("{} bytes to {out}, sha256 {}", file.len, file.sha256));
+    let text =
+        Page::of(format_args!("{} to {out}, sha256 {}", counted(file.len, "byte"), file.sha256));
     ctx.done(&text, &outcome)
 }
 

@@ -15,6 +15,7 @@ use crate::image::{Contents, FlashAddr, Half, Recipe, build, striped};
 use crate::job::{self, CardSelector, Code, HintContext, IdentityChange, JobError};
 use crate::sim::serve::{ServeError, ServePace, Server};
 use crate::sim::{BootOutcome, CardFileError, CardSpec, Fault, SimCard};
+use crate::words::counted;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -189,15 +190,18 @@ fn info(ctx: &mut Ctx<'_>, path: &Path) -> Ran {
     out.line(format_args!("reset       {}", running_text(&card.reset_outcome())));
     out.line(format_args!("semaphores  held: {:?}", card.semaphores_held()));
     out.line(format_args!(
-        "counters    {} BAR reads, {} BAR writes, {} gateway commands, {} SPI bytes,",
-        counters.bar_reads, counters.bar_writes, counters.gateway_commands, counters.spi_bytes,
+        "counters    {}, {}, {}, {},",
+        counted(counters.bar_reads, "BAR read"),
+        counted(counters.bar_writes, "BAR write"),
+        counted(counters.gateway_commands, "gateway command"),
+        counted(counters.spi_bytes, "SPI byte"),
     ));
     out.line(format_args!(
-        "            {} + {} erases (4K + 64K), {} programs, {} polls, {} card time",
-        counters.erases_4k,
+        "            {} of 4 KiB, {} of 64 KiB, {}, {}, {} card time",
+        counted(counters.erases_4k, "erase"),
         counters.erases_64k,
-        counters.programs,
-        counters.polls,
+        counted(counters.programs, "program"),
+        counted(counters.polls, "poll"),
         time(std::time::Duration::from_nanos(counters.time_ns))
     ));
     for fault in card.faults() {

@@ -7,6 +7,7 @@ use crate::cli::text;
 use crate::escape;
 use crate::flash::trace::{FULL, Trace, TraceHeader};
 use crate::job::{self, Code, JobError, ReplayedResult, TraceLine, TraceShowOutcome};
+use crate::words::counted;
 use std::path::Path;
 
 pub(super) fn show(ctx: &mut Ctx<'_>, file: &Path, accesses: bool) -> Ran {
@@ -53,8 +54,11 @@ pub(super) fn replay(ctx: &mut Ctx<'_>, file: &Path) -> Ran {
     }
     let progress = &outcome.progress;
     page.line(format_args!(
-        "replayed {} of {} accesses ({} polls fewer, {} more)",
-        progress.replayed, progress.recorded, progress.skipped_polls, progress.extra_polls
+        "replayed {} of {} ({} fewer, {} more)",
+        progress.replayed,
+        counted(progress.recorded, "access"),
+        counted(progress.skipped_polls, "poll"),
+        progress.extra_polls
     ));
     if outcome.full {
         page.line(FULL);
@@ -89,8 +93,10 @@ pub(super) fn diff(ctx: &mut Ctx<'_>, file: &Path) -> Ran {
         page.line(format_args!("on the simulated card the command fails: {failure}"));
     }
     page.line(format_args!(
-        "{} differences; {} steps recorded, {} simulated",
-        found.count, found.recorded_steps, found.other_steps
+        "{}; {} recorded, {} simulated",
+        counted(found.count, "difference"),
+        counted(found.recorded_steps, "step"),
+        found.other_steps
     ));
     if outcome.full {
         page.line(FULL);
@@ -100,8 +106,11 @@ pub(super) fn diff(ctx: &mut Ctx<'_>, file: &Path) -> Ran {
     if found.count == 0 || outcome.full {
         return of_all(ran, file, &trace);
     }
-    let message =
-        format!("{} and the simulated card differ in {} places", escape::path(file), found.count);
+    let message = format!(
+        "{} and the simulated card differ in {}",
+        escape::path(file),
+        counted(found.count, "place")
+    );
     Err(Failure::new(Code::TraceDiffers, message).into())
 }
 

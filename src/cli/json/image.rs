@@ -132,9 +132,7 @@ impl ImageDocument {
             },
             len: image.len,
             fw_version: info.fw_version,
-            release_date: info
-                .release_date
-                .map(|d| format!("{:04x}-{:02x}-{:02x}", d.year_bcd, d.month_bcd, d.day_bcd)),
+            release_date: info.release_date.map(|date| date.to_string()),
             mic_version: info.mic_version.map(Version::unpadded),
             min_fit_version: info.min_fit_version,
             product_version: info.product_version.clone(),

@@ -5,14 +5,13 @@
 
 use crate::escape;
 use crate::host::{FileMode, MadeDir};
+use crate::words;
 use regex::Regex;
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -193,9 +192,8 @@ impl LogFile {
 
 /// A log line about the log itself.
 fn note(text: &str) -> Vec<u8> {
-    let now = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
     let line = serde_json::json!({
-        "timestamp": now,
+        "timestamp": words::now(),
         "level": "INFO",
         "fields": { "message": text },
         "target": module_path!(),

@@ -3,6 +3,7 @@
 use super::figures::{kib, name_of, shown, wrapped};
 use crate::cli::page::Page;
 use crate::plan::{BoardPorts, CrossFlash, IniChange, IniDiff, Sides};
+use crate::words::counted;
 
 /// Keys of the ini shown; all of them are in the JSON.
 const KEYS: usize = 20;
@@ -68,8 +69,10 @@ fn ports(ports: &BoardPorts) -> String {
 
 fn ini(out: &mut Page, diff: &IniDiff, full: bool) {
     out.line(format_args!(
-        "  ini: {} keys changed, {} added, {} removed",
-        diff.changed, diff.added, diff.removed
+        "  ini: {} changed, {} added, {} removed",
+        counted(diff.changed, "key"),
+        diff.added,
+        diff.removed
     ));
     let shown = if full { usize::MAX } else { KEYS };
     for change in diff.changes.iter().take(shown) {

@@ -5,6 +5,7 @@ use crate::cli::terminal::columns;
 use crate::escape;
 use crate::image::{Finding, Half};
 use crate::job::UnsteadyRange;
+use crate::words::counted;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -23,11 +24,6 @@ pub(in crate::cli) fn name_of<T: Serialize>(value: &T) -> String {
     }
 }
 
-/// `1 erase`, `2 erases`.
-pub(super) fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
-
 /// `832 KiB`, `1.5 KiB`, `2 MiB`, `1234 bytes`.
 pub(in crate::cli) fn kib(bytes: u64) -> String {
     const KIB: u64 = 1024;
@@ -42,7 +38,7 @@ pub(in crate::cli) fn kib(bytes: u64) -> String {
             format!("{}.{} KiB", tenths / 10, tenths % 10)
         }
     } else {
-        format!("{bytes} bytes")
+        counted(bytes, "byte")
     }
 }
 
@@ -101,8 +97,9 @@ pub(super) fn wrapped(out: &mut Page, text: &str, prefix: &str) {
 pub(super) fn wavering(out: &mut Page, ranges: &[UnsteadyRange]) {
     for range in ranges {
         out.line(format_args!(
-            "0x{:x} ({} bytes) reads differently each time, as an interrupted erase or write leaves it; `burn` and `recover` erase it",
-            range.at.0, range.len
+            "0x{:x} ({}) reads differently each time, as an interrupted erase or write leaves it; `burn` and `recover` erase it",
+            range.at.0,
+            counted(range.len, "byte")
         ));
     }
 }

@@ -1,11 +1,11 @@
 //! An image store, and the choice of an image from it.
 
-use super::figures::counted;
 use super::table::Table;
 use crate::cli::page::Page;
 use crate::escape;
 use crate::job::{ImageStore, LeftOutImage, StoreChoice, StoredImage, UnreadFile};
 use crate::plan::{ImageStatus, LeftOutReason};
+use crate::words::counted;
 use std::collections::BTreeMap;
 
 /// Files of one kind that are listed with a choice; the others are counted.

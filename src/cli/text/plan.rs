@@ -1,10 +1,11 @@
 //! A plan, as `plan` prints it; other commands print it with `-v`, or where a check refuses.
 
-use super::figures::{counted, kib, name_of, shown, time, wrapped};
+use super::figures::{kib, name_of, shown, time, wrapped};
 use super::{crossflash, sector_map};
 use crate::cli::page::Page;
 use crate::image::Half;
 use crate::plan::{ActionReport, Change, PlanReport, Target};
+use crate::words::counted;
 use std::time::Duration;
 
 /// The plan. With `full`, every ini key in which two boards differ, else the first ones.

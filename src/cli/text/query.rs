@@ -1,4 +1,4 @@
-//! `query`: flint's lines, an empty line, then ours.
+//! `query`: flint's lines but for the form of dates, an empty line, then ours.
 
 use super::figures::{findings, half_name, kib, line, wavering};
 use crate::cli::page::Page;
@@ -13,7 +13,7 @@ pub(in crate::cli) fn query(outcome: &QueryOutcome, full: bool) -> Page {
     let image = active.and_then(|a| a.image.as_ref());
     if let Some(image) = image {
         let running = outcome.card.as_ref().and_then(|c| c.running);
-        out.lines(&flint_text::query(image, QueryText { full, running }));
+        out.lines(&flint_text::query(image, QueryText { full, running, flint_dates: false }));
         out.push_str("\n");
     }
     if let Some(card) = &outcome.card {

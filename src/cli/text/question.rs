@@ -1,11 +1,12 @@
 //! What a person reads before a job that writes: the plan on one screen, and the question.
 
-use super::figures::{counted, shown, wrapped};
+use super::figures::{shown, wrapped};
 use super::plan::{flash_work, from_to, identity_table, interruption, is_identity};
 use crate::cli::page::{Colour, Page};
 use crate::image::Version;
 use crate::job::{NvChange, ProtectQuestion, WriteJob};
 use crate::plan::{Change, PlanReport};
+use crate::words::counted;
 
 /// Columns of a label and the blanks behind it.
 const LABEL: usize = 10;

@@ -7,6 +7,7 @@ use crate::escape;
 use crate::flint::text as flint_text;
 use crate::flint::verdict::FlintVerdict;
 use crate::job::{Comparison, ImageReport, UNSURE, UnsteadyRange, VerifyOutcome};
+use crate::words::counted;
 
 pub(in crate::cli) fn verify(outcome: &VerifyOutcome) -> Page {
     let mut out = Page::default();
@@ -40,8 +41,9 @@ pub(in crate::cli) fn verify(outcome: &VerifyOutcome) -> Page {
 pub(in crate::cli) fn unsteady(out: &mut Page, ranges: &[UnsteadyRange]) {
     for range in ranges {
         out.line(format_args!(
-            "two readings differed at 0x{:x} ({} bytes); two consecutive readings agreed since",
-            range.at.0, range.len
+            "two readings differed at 0x{:x} ({}); two consecutive readings agreed since",
+            range.at.0,
+            counted(range.len, "byte")
         ));
     }
 }
@@ -103,8 +105,9 @@ pub(in crate::cli) fn against(outcome: &VerifyOutcome, found: &Comparison) -> Pa
         out.push_str("equal except for the identity (GUIDs, MACs, VSD)\n");
     } else if let Some(first) = found.difference {
         out.line(format_args!(
-            "different: {} bytes, the first at 0x{:08x}",
-            first.count, first.at.0
+            "different: {}, the first at 0x{:08x}",
+            counted(first.count, "byte"),
+            first.at.0
         ));
     } else {
         out.push_str("different\n");

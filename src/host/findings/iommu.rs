@@ -2,13 +2,14 @@
 
 use super::{CheckResult, fault};
 use crate::host::{Host, sysfs};
+use crate::words::counted;
 
 /// `/sys/kernel/iommu_groups` is empty when the IOMMU is off in the firmware or in the kernel
 /// (docs/linux.md#vfio-errors).
 pub(super) fn groups(host: &Host) -> CheckResult {
     let groups = sysfs::names(host.path("sys/kernel/iommu_groups"));
     if !groups.is_empty() {
-        return Ok(format!("on, {} groups", groups.len()));
+        return Ok(format!("on, {}", counted(groups.len(), "group")));
     }
     let cmdline = sysfs::text(host.path("proc/cmdline")).unwrap_or_default();
     let off = cmdline

@@ -7,6 +7,7 @@ use crate::image::words::HEADER_LEN;
 use crate::image::{
     CrcVerdict, Finding, FindingId as Id, Form, ImageOffset, SectionKind, Severity,
 };
+use crate::words::counted;
 use Severity::{Error, Warning};
 
 /// The findings of one reading. `ini` is why the ini could not be inflated, and where its section is;
@@ -157,7 +158,7 @@ impl ImageChecks<'_> {
             self.error(Id::IdentityCrc, at, "GUIDs and MACs fail their CRC".into());
         }
         if !matches!(section.entries, 4 | 6) {
-            let detail = format!("{} entries in the GUID section", section.entries);
+            let detail = format!("{} in the GUID section", counted(section.entries, "entry"));
             self.error(Id::Pointer, at, detail);
         }
     }

@@ -5,6 +5,7 @@ use crate::image::Source as _;
 use crate::job::JobError;
 use crate::job::stage::StageFinding;
 use crate::job::store::digest;
+use crate::words::counted;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
@@ -41,7 +42,7 @@ pub(in crate::job) fn gateway(
         .ids
         .iter()
         .filter(|(id, _)| **id != chip.jedec)
-        .map(|(id, count)| format!("{id:06x} {count} times"))
+        .map(|(id, count)| format!("{id:06x} {}", counted(*count, "time")))
         .collect();
     let us = |time: Duration| time.as_micros() as u64;
     let finding = if !others.is_empty() {

@@ -25,6 +25,7 @@ use super::store::{cannot_write, digest};
 use super::{CardSelector, JobError, host_status};
 use crate::escape;
 use crate::host::{Bdf, FileMode, Host, Lease, MadeDir};
+use crate::words;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use mask::Mask;
@@ -35,7 +36,6 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use time::OffsetDateTime;
-use time::macros::format_description;
 
 /// Bytes of one file in the archive; a log has at most 16 MiB.
 const MOST: usize = 20 << 20;
@@ -90,10 +90,7 @@ impl BugReport {
     /// Take a name in `dir`, which is made when it is missing.
     /// On an error nothing is left behind.
     pub fn begin(dir: &Path, command: &str) -> Result<Self, JobError> {
-        let now = OffsetDateTime::now_utc();
-        let stamp = now
-            .format(format_description!("[year][month][day]T[hour][minute][second]Z"))
-            .unwrap_or_else(|_| now.unix_timestamp().to_string());
+        let stamp = words::stamp();
         let name = format!(
             "cx3flash-report-{stamp}-{}-{}.tar.gz",
             std::process::id(),

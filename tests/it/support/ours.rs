@@ -65,6 +65,6 @@ pub fn query(bytes: &[u8], form: Form) -> Result<Vec<(String, String)>, String> 
     if let Some(text) = verdict::query_error(&image) {
         return Err(text);
     }
-    let show = QueryText { full: true, running: None };
+    let show = QueryText { full: true, running: None, flint_dates: true };
     Ok(flint_text::query(&text::query(&image, show)))
 }
