@@ -8,15 +8,12 @@ use super::stop::StopFlag;
 use super::terminal::Out;
 use super::{bug_report, commands, log, trace};
 use crate::escape;
-use crate::flint::{self, Caller};
+use crate::flint::{self, COMMAND, Caller};
 use crate::host::BorrowOptions;
 use crate::job::{BugReport, CardSelector, Exit, FinishedCommand, HostReport, TraceFile};
 use clap::CommandFactory;
 use std::ffi::OsString;
 use std::path::Path;
-
-/// The command with the same effect.
-const COMMAND: &str = "flint";
 
 /// Runs flint's command line if that is what `argv` holds, by the program's name or by our command.
 /// Returns the exit code: flint's, or 8 ([`Exit::HostNotRestored`]) when the host was not restored.

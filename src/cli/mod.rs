@@ -10,6 +10,7 @@ mod failure;
 mod flint;
 pub mod json;
 mod log;
+mod man;
 mod page;
 mod progress;
 mod stop;

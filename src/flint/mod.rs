@@ -51,6 +51,8 @@ use std::path::PathBuf;
 use target::{CommandTarget, FlintResult};
 use tool::ToolCall;
 
+/// Our command with the same effect as the program's name `flint`.
+pub(crate) const COMMAND: &str = "flint";
 /// flint's exit code for everything that fails.
 const FAILED: u8 = 1;
 const CACHE_WARNING: &str = "\n-W- Firmware flash cache access is enabled. Running in this mode may cause the firmware to hang.\n";
@@ -209,6 +211,18 @@ fn no_command(error: GrammarError, program: &str, console: &mut Console) -> u8 {
     0
 }
 
+/// The sections of flint's help: heading and text.
+pub(crate) fn help_sections() -> Vec<(&'static str, &'static str)> {
+    let mut sections = Vec::new();
+    for section in HELP.split("\n\n") {
+        match section.split_once('\n') {
+            Some((heading, text)) if text.starts_with(' ') => sections.push((heading, text)),
+            _ => {}
+        }
+    }
+    sections
+}
+
 /// Our own: flint's would promise what we do not do.
 const HELP: &str = "NAME
     flint - the command line of mstflint 4.21, for ConnectX-3 and ConnectX-3 Pro
@@ -217,7 +231,7 @@ SYNOPSIS
     flint [FLAGS] <command> [arguments]
 
 FLAGS (one dash or two, before the command)
-    -d CARD               PCI address, network device, sim:FILE, /dev/mst/mt4099_pci_cr0
+    -d CARD               PCI address, network device, sim:FILE, name of mst
     -i FILE               image file
     -y, -no               answer every question yes, no
     -s                    no progress

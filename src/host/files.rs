@@ -39,6 +39,11 @@ impl UserDirs {
         Self::of(host, is_root(), |name| std::env::var_os(name))
     }
 
+    /// Those of root without any variable.
+    pub(crate) fn of_root(host: &Host) -> Self {
+        Self::of(host, true, |_| None)
+    }
+
     fn of(host: &Host, root: bool, variable: impl Fn(&str) -> Option<OsString>) -> Self {
         let path = |name: &str| variable(name).map(PathBuf::from);
         // Relative paths are to be ignored (XDG base directory specification).

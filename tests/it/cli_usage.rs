@@ -149,25 +149,6 @@ fn help_of_a_command_is_what_its_option_prints() {
 }
 
 #[test]
-fn completions_and_man_pages_have_every_command() {
-    let bench = Sandbox::new();
-    for shell in ["bash", "zsh", "fish"] {
-        let ran = bench.run(&["completions", shell]).exits(0);
-        for command in ["query", "burn", "identity", "recover", "demo"] {
-            assert!(ran.stdout.contains(command), "{shell} lacks {command}");
-        }
-    }
-    std::fs::create_dir(bench.path("man")).unwrap();
-    bench
-        .run(&["man", "--out", "man"])
-        .exits(0)
-        .prints("man/cx3flash.1\n")
-        .prints("man/cx3flash-rom-read.1\n");
-    let page = String::from_utf8(bench.read("man/cx3flash-burn.1")).unwrap();
-    assert!(page.contains("change\\-psid"), "{page}");
-}
-
-#[test]
 fn flint_is_offered_and_internal_helpers_are_hidden() {
     let ran = Sandbox::new().run(&["--help"]).exits(0);
     assert!(ran.stdout.contains("\n  flint"), "{ran}");

@@ -61,6 +61,8 @@ mod cli_list;
 #[cfg(debug_assertions)]
 mod cli_locked;
 #[cfg(debug_assertions)]
+mod cli_man;
+#[cfg(debug_assertions)]
 mod cli_modes;
 #[cfg(debug_assertions)]
 mod cli_nvconfig;

@@ -18,6 +18,10 @@ use sim::SimCommand;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+/// Groups of the options that every command has; the command's own stand before them.
+const CARD: &str = "Card";
+const OUTPUT: &str = "Output";
+
 #[derive(Parser, Debug)]
 #[command(
     name = "cx3flash",
@@ -42,38 +46,39 @@ pub struct Cli {
         value_name = "CARD",
         env = "CX3FLASH_DEVICE",
         global = true,
+        help_heading = CARD,
         value_parser = OsStringValueParser::new().map(|typed| CardSelector::from(typed.as_os_str()))
     )]
     pub device: Option<CardSelector>,
     /// Print one JSON document on stdout instead of text
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = OUTPUT)]
     pub json: bool,
     /// Print only errors on stderr, no progress and no remarks
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, help_heading = OUTPUT, conflicts_with = "verbose")]
     pub quiet: bool,
     /// Log each step on stderr; twice: every register access
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, help_heading = OUTPUT, action = clap::ArgAction::Count)]
     pub verbose: u8,
     /// Colours on stdout
-    #[arg(long, value_name = "WHEN", global = true, default_value = "auto")]
+    #[arg(long, value_name = "WHEN", global = true, help_heading = OUTPUT, default_value = "auto")]
     pub color: ColourChoice,
     /// Use the card although it is in use in this way (ids: see `doctor`); repeat for each use
-    #[arg(long, value_name = "ID", global = true)]
+    #[arg(long, value_name = "ID", global = true, help_heading = CARD)]
     pub allow: Vec<UseId>,
     /// Register access: `mmap`, `pread` or `config` [default: the fastest one that works]
-    #[arg(long, value_name = "ACCESS", global = true)]
+    #[arg(long, value_name = "ACCESS", global = true, help_heading = CARD)]
     pub bar_access: Option<BarAccess>,
     /// Write an archive for a bug report into this directory, also when the command fails; addresses and
     /// serial numbers are masked
-    #[arg(long, value_name = "DIR", global = true)]
+    #[arg(long, value_name = "DIR", global = true, help_heading = OUTPUT)]
     pub report: Option<PathBuf>,
     /// Record every register access into this new file (docs/traces.md); identity, serial numbers and the
     /// contents of the flash are not in it
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(long, value_name = "FILE", global = true, help_heading = OUTPUT)]
     pub trace: Option<PathBuf>,
     /// File with the key of a locked card (secure host), `-` for stdin; used when the card is locked. It
     /// enables hardware access until the chip is reset; no key is set or changed
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(long, value_name = "FILE", global = true, help_heading = CARD)]
     pub key_file: Option<PathBuf>,
     #[command(subcommand)]
     pub command: Command,

@@ -5,6 +5,7 @@ use crate::cli::args::Cli;
 use crate::cli::failure::Failure;
 use crate::cli::json;
 use crate::cli::json::results::{ManOutcome, ManPage, SchemaOutcome, ScriptOutcome};
+use crate::cli::man;
 use crate::cli::page::Page;
 use crate::escape;
 use crate::job::Code;
@@ -35,37 +36,19 @@ pub(super) fn completions(ctx: &mut Ctx<'_>, shell: clap_complete::Shell) -> Ran
 }
 
 pub(super) fn man(ctx: &mut Ctx<'_>, dir: Option<&Path>) -> Ran {
-    let mut pages = Vec::new();
     let mut root = Cli::command();
     root.build();
-    collect(&root, &mut pages)?;
+    let pages = man::pages(&root);
     let mut text = Page::default();
-    let mut list = Vec::new();
-    for (name, roff) in pages {
+    for ManPage { name, roff } in &pages {
         match dir {
-            None => text.lines(&roff),
+            None => text.lines(roff),
             Some(dir) => {
                 let path = dir.join(format!("{name}.1"));
                 create_new(&path, roff.as_bytes())?;
                 text.line(escape::path(&path));
             }
         }
-        list.push(ManPage { name, roff });
     }
-    ctx.done(&text, &ManOutcome { pages: list })
-}
-
-/// The page of a command, then those of its subcommands.
-fn collect(command: &clap::Command, pages: &mut Vec<(String, String)>) -> Result<(), Failure> {
-    let name = command.get_display_name().unwrap_or(command.get_name());
-    let name = name.to_owned();
-    let mut roff = Vec::new();
-    clap_mangen::Man::new(command.clone()).title(name.clone()).render(&mut roff).map_err(|e| {
-        Failure::from_error(Code::Internal, &e).about("the manual page cannot be made")
-    })?;
-    pages.push((name, String::from_utf8_lossy(&roff).into_owned()));
-    for sub in command.get_subcommands() {
-        collect(sub, pages)?;
-    }
-    Ok(())
+    ctx.done(&text, &ManOutcome { pages })
 }
