@@ -5,6 +5,7 @@
 
 mod args;
 mod bug_report;
+mod build_info;
 mod commands;
 mod failure;
 mod flint;

@@ -2,6 +2,7 @@
 
 use super::Executed;
 use super::args::Cli;
+use super::build_info;
 use super::failure::Failure;
 use super::json::results::{HelpOutcome, VersionOutcome};
 use super::json::{self, Document};
@@ -143,8 +144,13 @@ pub(super) fn not_understood(error: &clap::Error, json: bool, argv: &[OsString])
         out.text(&shown(&rendered));
         // Both are documents with `--json`.
         let (command, result) = if error.kind() == ErrorKind::DisplayVersion {
-            let fields = ("cx3flash".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
-            ("version", json::result(&VersionOutcome { name: fields.0, version: fields.1 }))
+            let version = VersionOutcome {
+                name: "cx3flash".into(),
+                version: env!("CARGO_PKG_VERSION").into(),
+                commit: build_info::COMMIT.map(str::to_owned),
+                features: build_info::FEATURES.iter().map(|name| (*name).to_owned()).collect(),
+            };
+            ("version", json::result(&version))
         } else {
             ("help", json::result(&HelpOutcome { text: rendered }))
         };

@@ -16,6 +16,7 @@
     allow(dead_code, reason = "helpers of the modules that are left out")
 )]
 
+mod build_script;
 mod campaign;
 #[cfg(debug_assertions)]
 mod cli_advice;

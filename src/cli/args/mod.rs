@@ -3,6 +3,7 @@
 pub(super) mod shared;
 pub(super) mod sim;
 
+use super::build_info::long_version;
 use crate::card::nv::Parameter;
 use crate::host::{BarAccess, UseId};
 use crate::image::Mac;
@@ -26,6 +27,7 @@ const OUTPUT: &str = "Output";
 #[command(
     name = "cx3flash",
     version,
+    long_version = long_version(),
     about = "Flash Mellanox ConnectX-3 firmware from Linux userspace, safely",
     long_about = "Flashes Mellanox ConnectX-3 and ConnectX-3 Pro cards. The flash is backed up first, the new \
                   firmware is verified before it becomes bootable, and the card keeps its GUIDs, MACs and VSD.\n\n\

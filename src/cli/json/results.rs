@@ -73,6 +73,10 @@ pub struct VersionOutcome {
     pub name: String,
     /// Version of the program.
     pub version: String,
+    /// Commit of a release build from a checkout, with ` (modified)` behind it when files were changed.
+    pub commit: Option<String>,
+    /// Features of Cargo that are not always there.
+    pub features: Vec<String>,
 }
 
 /// A simulated card: result of `sim create`, `info`, `fault`, `power-cycle` and `serve`.
