@@ -21,15 +21,19 @@ pub enum BarAccess {
 
 impl BarAccess {
     pub const ALL: [Self; 3] = [Self::Mmap, Self::Pread, Self::Config];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mmap => "mmap",
+            Self::Pread => "pread",
+            Self::Config => "config",
+        }
+    }
 }
 
 impl fmt::Display for BarAccess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Mmap => "mmap",
-            Self::Pread => "pread",
-            Self::Config => "config",
-        })
+        f.write_str(self.name())
     }
 }
 
@@ -42,7 +46,7 @@ impl FromStr for BarAccess {
     type Err = BadBarAccess;
 
     fn from_str(text: &str) -> Result<Self, BadBarAccess> {
-        let found = Self::ALL.into_iter().find(|access| access.to_string() == text);
+        let found = Self::ALL.into_iter().find(|access| access.name() == text);
         found.ok_or_else(|| BadBarAccess(text.to_owned()))
     }
 }

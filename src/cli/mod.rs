@@ -7,6 +7,7 @@ mod args;
 mod bug_report;
 mod build_info;
 mod commands;
+mod complete;
 mod failure;
 mod flint;
 pub mod json;
@@ -39,6 +40,9 @@ use terminal::{Out, OutputMode, Reply};
 
 pub fn main() -> ExitCode {
     let argv: Vec<OsString> = std::env::args_os().collect();
+    if let Some(exit) = complete::asked(&argv) {
+        return exit.into();
+    }
     if let Some(code) = flint::called(&argv) {
         return code.into();
     }

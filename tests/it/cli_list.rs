@@ -4,7 +4,7 @@ use crate::support::cli::Sandbox;
 use std::fs;
 
 /// A card in a host made of files; `group` = it has an IOMMU group.
-fn device(bench: &Sandbox, bdf: &str, id: &str, group: bool) {
+pub(crate) fn device(bench: &Sandbox, bdf: &str, id: &str, group: bool) {
     let dir = bench.path("host/sys/bus/pci/devices").join(bdf);
     fs::create_dir_all(&dir).unwrap();
     let start = if bdf.starts_with("0000:05") { 0xf7a0 } else { 0xf6a0 };

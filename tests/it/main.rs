@@ -29,6 +29,8 @@ mod cli_bad_input;
 #[cfg(debug_assertions)]
 mod cli_bad_parts;
 #[cfg(debug_assertions)]
+mod cli_complete;
+#[cfg(debug_assertions)]
 mod cli_crossflash;
 #[cfg(debug_assertions)]
 mod cli_demo;

@@ -11,9 +11,10 @@ use crate::job::{CardSelector, Exit};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use serde::Serialize;
 use shared::{
     ActivateArgs, BurnOptionArgs, CardsArgs, ConfirmArgs, IdentityArgs, ImageSourceArgs, WriteArgs,
-    bytes, mac_change, setting,
+    accesses, bytes, mac_change, setting, use_ids,
 };
 use sim::SimCommand;
 use std::ffi::OsString;
@@ -65,10 +66,17 @@ pub struct Cli {
     #[arg(long, value_name = "WHEN", global = true, help_heading = OUTPUT, default_value = "auto")]
     pub color: ColourChoice,
     /// Use the card although it is in use in this way (ids: see `doctor`); repeat for each use
-    #[arg(long, value_name = "ID", global = true, help_heading = CARD)]
+    #[arg(
+        long,
+        value_name = "ID",
+        global = true,
+        help_heading = CARD,
+        hide_possible_values = true,
+        value_parser = use_ids()
+    )]
     pub allow: Vec<UseId>,
-    /// Register access: `mmap`, `pread` or `config` [default: the fastest one that works]
-    #[arg(long, value_name = "ACCESS", global = true, help_heading = CARD)]
+    /// Register access [default: the fastest one that works]
+    #[arg(long, value_name = "ACCESS", global = true, help_heading = CARD, value_parser = accesses())]
     pub bar_access: Option<BarAccess>,
     /// Write an archive for a bug report into this directory, also when the command fails; addresses and
     /// serial numbers are masked
@@ -90,6 +98,15 @@ pub struct Cli {
     /// The card is named on the command line, not by the environment.
     #[arg(skip)]
     pub device_typed: bool,
+}
+
+/// A shell whose command lines can be completed.
+#[derive(ValueEnum, Serialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum ShellName {
+    Bash,
+    Zsh,
+    Fish,
 }
 
 /// `--color`.
@@ -239,10 +256,13 @@ pub enum Command {
         /// The command, such as `sim create`; without it the list of commands
         command: Vec<String>,
     },
-    /// Print completions for a shell
+    /// Print a script that makes a shell complete commands, cards and ids
+    ///
+    /// The script asks this program for what fits; cards come from sysfs and from the names of card files
+    /// (*.cx3), none is opened. The examples in the manual page have the places where shells look for scripts.
     Completions {
         /// Which shell
-        shell: clap_complete::Shell,
+        shell: ShellName,
     },
     /// Print the JSON Schema of the documents of `--json`, all or those of one command
     Schema {

@@ -1,8 +1,11 @@
 //! Options that several commands share, and the parsers of values.
 
+use crate::card::BarAccess;
 use crate::card::nv::Parameter;
+use crate::host::UseId;
 use crate::image::{Guid, Mac};
 use crate::plan::StartRequest;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -124,6 +127,19 @@ pub struct IdentityArgs {
     /// Vendor specific data, at most 208 bytes
     #[arg(long, value_name = "TEXT")]
     pub vsd: Option<String>,
+}
+
+/// The uses of a card by their ids; those that cannot be waived are not offered.
+pub(super) fn use_ids() -> impl TypedValueParser<Value = UseId> {
+    let ids = UseId::all()
+        .map(|id| PossibleValue::new(id.name()).help(id.meaning()).hide(!id.waivable()));
+    PossibleValuesParser::new(ids).try_map(|name| name.parse::<UseId>())
+}
+
+/// Ways to the registers.
+pub(super) fn accesses() -> impl TypedValueParser<Value = BarAccess> {
+    let values = BarAccess::ALL.map(|access| PossibleValue::new(access.name()));
+    PossibleValuesParser::new(values).try_map(|name| name.parse::<BarAccess>())
 }
 
 /// Letters behind a number of bytes, and the power of two that each stands for.

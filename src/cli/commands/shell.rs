@@ -1,12 +1,14 @@
 //! `completions` and `man`, generated from the definitions of the parser.
 
 use super::{Ctx, Ran, create_new};
-use crate::cli::args::Cli;
+use crate::cli::args::{Cli, ShellName};
+use crate::cli::complete;
 use crate::cli::failure::Failure;
 use crate::cli::json;
 use crate::cli::json::results::{ManOutcome, ManPage, SchemaOutcome, ScriptOutcome};
 use crate::cli::man;
 use crate::cli::page::Page;
+use crate::cli::text::name_of;
 use crate::escape;
 use crate::job::Code;
 use clap::CommandFactory;
@@ -25,14 +27,11 @@ pub(super) fn schema(ctx: &mut Ctx<'_>, command: &[String]) -> Ran {
     ctx.done(&text, &SchemaOutcome { json_schema })
 }
 
-pub(super) fn completions(ctx: &mut Ctx<'_>, shell: clap_complete::Shell) -> Ran {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "cx3flash", &mut script);
-    let script = String::from_utf8_lossy(&script);
+pub(super) fn completions(ctx: &mut Ctx<'_>, shell: ShellName) -> Ran {
+    let script = complete::script(shell);
     let mut text = Page::default();
-    text.lines(&script);
-    let script = script.into_owned();
-    ctx.done(&text, &ScriptOutcome { shell: shell.to_string(), script })
+    text.push_str(script);
+    ctx.done(&text, &ScriptOutcome { shell: name_of(&shell), script: script.to_owned() })
 }
 
 pub(super) fn man(ctx: &mut Ctx<'_>, dir: Option<&Path>) -> Ran {

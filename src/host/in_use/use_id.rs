@@ -7,67 +7,67 @@ use std::str::FromStr;
 /// A kind of use. `--allow` takes the names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum UseId {
-    /// A default route leads through the card.
     DefaultRoute,
-    /// The connection of this login session.
     OwnSession,
-    /// Member of a bond or team without another member that is up.
     LastSlave,
-    /// Member of a bond or team with another member that is up.
     Bond,
-    /// Port of a bridge.
     Bridge,
-    /// VLANs and other netdevs are above it.
     Uppers,
-    /// Addresses are configured.
     Address,
-    /// Processes have RDMA or clock devices of the card open.
     Rdma,
-    /// A kernel module uses RDMA devices of the card.
     RdmaKernel,
-    /// Network storage is reached through it.
     Storage,
-    /// Cluster heartbeat runs over it.
     Cluster,
-    /// A port was moved to another network namespace.
     Netns,
-    /// Virtual functions are enabled.
     Vfs,
-    /// Another function of its IOMMU group has a driver, which must be unbound as well.
     Siblings,
-    /// Disks in use are attached to such a function.
     SiblingDisk,
-    /// A virtual machine has the card, its group or a virtual function.
     HeldByVm,
-    /// The root file system comes through it.
     BootRoot,
 }
 
-/// Every kind with its stable name.
-pub(in crate::host) const NAMES: [(UseId, &str); 17] = [
-    (UseId::DefaultRoute, "default-route"),
-    (UseId::OwnSession, "own-session"),
-    (UseId::LastSlave, "last-slave"),
-    (UseId::Bond, "bond"),
-    (UseId::Bridge, "bridge"),
-    (UseId::Uppers, "uppers"),
-    (UseId::Address, "address"),
-    (UseId::Rdma, "rdma"),
-    (UseId::RdmaKernel, "rdma-kernel"),
-    (UseId::Storage, "storage"),
-    (UseId::Cluster, "cluster"),
-    (UseId::Netns, "netns"),
-    (UseId::Vfs, "vfs"),
-    (UseId::Siblings, "siblings"),
-    (UseId::SiblingDisk, "sibling-disk"),
-    (UseId::HeldByVm, "held-by-vm"),
-    (UseId::BootRoot, "boot-root"),
+/// Every kind with its stable name and what it means.
+pub(in crate::host) const NAMES: [(UseId, &str, &str); 17] = [
+    (UseId::DefaultRoute, "default-route", "A default route leads through the card"),
+    (UseId::OwnSession, "own-session", "The connection of this login session"),
+    (UseId::LastSlave, "last-slave", "Member of a bond or team without another member that is up"),
+    (UseId::Bond, "bond", "Member of a bond or team with another member that is up"),
+    (UseId::Bridge, "bridge", "Port of a bridge"),
+    (UseId::Uppers, "uppers", "VLANs and other netdevs are above it"),
+    (UseId::Address, "address", "Addresses are configured"),
+    (UseId::Rdma, "rdma", "Processes have RDMA or clock devices of the card open"),
+    (UseId::RdmaKernel, "rdma-kernel", "A kernel module uses RDMA devices of the card"),
+    (UseId::Storage, "storage", "Network storage is reached through it"),
+    (UseId::Cluster, "cluster", "Cluster heartbeat runs over it"),
+    (UseId::Netns, "netns", "A port was moved to another network namespace"),
+    (UseId::Vfs, "vfs", "Virtual functions are enabled"),
+    (
+        UseId::Siblings,
+        "siblings",
+        "Another function of its IOMMU group has a driver, which must be unbound as well",
+    ),
+    (UseId::SiblingDisk, "sibling-disk", "Disks in use are attached to such a function"),
+    (
+        UseId::HeldByVm,
+        "held-by-vm",
+        "A virtual machine has the card, its group or a virtual function",
+    ),
+    (UseId::BootRoot, "boot-root", "The root file system comes through it"),
 ];
 
 impl UseId {
+    pub fn all() -> impl Iterator<Item = Self> {
+        NAMES.into_iter().map(|(id, ..)| id)
+    }
+
+    /// What is meant, without a full stop.
+    pub fn meaning(self) -> &'static str {
+        NAMES.iter().find(|(id, ..)| *id == self).map_or("", |(.., meaning)| meaning)
+    }
+
     /// The stable name.
     pub fn name(self) -> &'static str {
-        NAMES.iter().find(|(id, _)| *id == self).map_or("", |(_, name)| name)
+        NAMES.iter().find(|(id, ..)| *id == self).map_or("", |(_, name, _)| name)
     }
 
     /// Whether the user may waive it. Not where the unbind would block (a virtual machine has the
@@ -90,15 +90,15 @@ impl Serialize for UseId {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is none of {names}", names = NAMES.map(|(_, name)| name).join(", "))]
+#[error("{0:?} is none of {names}", names = NAMES.map(|(_, name, _)| name).join(", "))]
 pub struct BadUseId(pub String);
 
 impl FromStr for UseId {
     type Err = BadUseId;
 
     fn from_str(text: &str) -> Result<Self, BadUseId> {
-        let found = NAMES.iter().find(|(_, name)| *name == text);
-        found.map_or_else(|| Err(BadUseId(text.to_owned())), |(id, _)| Ok(*id))
+        let found = NAMES.iter().find(|(_, name, _)| *name == text);
+        found.map_or_else(|| Err(BadUseId(text.to_owned())), |(id, ..)| Ok(*id))
     }
 }
 

@@ -76,13 +76,13 @@ fn unknown_addresses_count_as_a_use_of_a_card_with_netdevs() {
 
 #[test]
 fn every_use_id_parses_from_its_name() {
-    for id in NAMES.map(|(id, _)| id) {
+    for id in NAMES.map(|(id, ..)| id) {
         assert_eq!(id.name().parse(), Ok(id));
         assert_eq!(serde_json::to_string(&id).unwrap(), format!("\"{}\"", id.name()));
     }
     let error = "default_route".parse::<UseId>().unwrap_err().to_string();
     assert!(error.contains("default-route"), "{error}");
-    let never: Vec<_> = NAMES.map(|(id, _)| id).into_iter().filter(|id| !id.waivable()).collect();
+    let never: Vec<_> = NAMES.map(|(id, ..)| id).into_iter().filter(|id| !id.waivable()).collect();
     assert_eq!(never, [UseId::SiblingDisk, UseId::HeldByVm, UseId::BootRoot]);
 }
 
