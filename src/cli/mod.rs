@@ -180,10 +180,7 @@ fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Ex
     };
     let exit = document.exit;
     tracing::info!(exit = exit.code(), "ended");
-    if ctx.begun {
-        let line = format!("ends with exit {} ({}): {}", exit.code(), exit.meaning(), ctx.typed);
-        ctx.host.log_line(&line);
-    }
+    ctx.ended(exit);
     let log = log.and_then(|log| log.path());
     document.device.clone_from(&ctx.device);
     document.result = ctx.result.take();

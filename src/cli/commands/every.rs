@@ -92,6 +92,7 @@ impl EveryCard {
         document.host = host;
         let exit = document.exit;
         tracing::info!(%card, exit = exit.code(), "ended");
+        ctx.ended(exit);
         self.outcome.cards.push(document);
         let worse = self.exit.is_none_or(|worst| exit.rank() > worst.rank());
         if worse {

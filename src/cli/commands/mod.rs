@@ -134,6 +134,14 @@ impl Ctx<'_> {
         Ok(device)
     }
 
+    /// The end of the work on a card, for the system's log.
+    pub(super) fn ended(&mut self, exit: Exit) {
+        if std::mem::take(&mut self.begun) {
+            let (code, meaning) = (exit.code(), exit.meaning());
+            self.host.log_line(&format!("ends with exit {code} ({meaning}): {}", self.typed));
+        }
+    }
+
     fn failure(&self, error: &JobError) -> Failure {
         Failure::of_job(error, &self.hint_context())
     }
@@ -161,7 +169,9 @@ impl Ctx<'_> {
     /// The card as a question names it: `enp1s0 (MCX311A-XCAT, 01:00.0)`.
     fn card_and_board(&self, device: &Device) -> String {
         let name = self.device.as_ref().map_or_else(|| device.name.clone(), ToString::to_string);
-        let board = device.board.clone().unwrap_or_else(|| device.card.chip().name());
+        let label = || self.host.vpd_label(device.borrowed()?.card().bdf).part_number;
+        let board = device.board.clone().or_else(label);
+        let board = board.unwrap_or_else(|| device.card.chip().name());
         let address = device.bdf.as_deref().map(|bdf| bdf.strip_prefix("0000:").unwrap_or(bdf));
         let mut words = vec![board.as_str()];
         words.extend(address.filter(|address| !name.ends_with(address)));
