@@ -190,6 +190,7 @@ fn run(
         let ended = FinishedCommand {
             card: ran.card.as_ref(),
             typed: &format!("cx3flash {typed}"),
+            words: &words,
             document: &json::result(&FlintDocument {
                 schema: SCHEMA,
                 command: COMMAND,

@@ -106,6 +106,7 @@ impl Executed {
 fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Executed {
     let json = argv.iter().take_while(|a| *a != "--").any(|a| a == "--json");
     let typed = typed(&argv);
+    let words = words(&argv);
     let cli = match Cli::of(&argv) {
         Ok(cli) => cli,
         Err(error) => return usage::not_understood(&error, json, &argv),
@@ -191,6 +192,7 @@ fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Ex
     let ended = job::FinishedCommand {
         card: ctx.device.as_ref(),
         typed: &ctx.typed,
+        words: &words,
         document: &document.value(),
         exit: document.exit.code(),
         log: log.as_deref(),
@@ -248,6 +250,11 @@ fn typed(argv: &[OsString]) -> String {
         before = text;
     }
     words.join(" ")
+}
+
+/// The words of a command line without the program.
+fn words(argv: &[OsString]) -> Vec<String> {
+    argv.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect()
 }
 
 /// The key in a file, or on stdin. A signal ends the wait for it.

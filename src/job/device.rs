@@ -145,6 +145,11 @@ impl Device {
         self
     }
 
+    /// The serial number under which it is kept what the card has shown.
+    pub fn serial(&self) -> Option<String> {
+        self.proofs.as_ref().map(ProofStore::serial)
+    }
+
     /// Handle on the host's side; outlives the device, to ask how the borrowing ended.
     pub fn borrowed(&self) -> Option<Borrowed> {
         self.borrowed.clone()

@@ -129,6 +129,10 @@ impl CardRecord {
 }
 
 impl ProofStore {
+    pub(super) fn serial(&self) -> String {
+        self.serial.clone()
+    }
+
     /// The store of a card with this serial number.
     pub(super) fn of(host: &Host, serial: String) -> Self {
         let kernel = host.kernel_release();

@@ -122,6 +122,32 @@ fn a_burn_leaves_a_complete_report() {
     );
 }
 
+#[test]
+fn no_report_names_a_serial_number_whatever_the_command_ends_with() {
+    let bench = Sandbox::owner();
+    let removed = r#"{"fault":"removed","after":10}"#;
+    let cases: [(&[&str], i32); 5] = [
+        (&["--expendable", "MT1502X05678", "--yes"], 4),
+        (&["--expendable=MT1502X05678", "--yes"], 4),
+        (&["--expendable=MT 1502", "--yes"], 4),
+        (&["--expendable", "SIM0000000001"], 64),
+        (&["--expendable", "SIM0000000001", "--yes", "--backup-dir", "b"], 1),
+    ];
+    for (words, exit) in cases {
+        if exit == 1 {
+            bench.run(&["sim", "fault", "card.cx3", removed]).exits(0);
+        }
+        let ran = bench.card(&[&["--report", "reports", "-v", "selftest"], words].concat());
+        ran.exits(exit);
+        for (name, text) in &archive(&bench) {
+            for serial in ["MT1502X05678", "MT 1502", "1502'", "SIM0000000001"] {
+                assert!(!text.contains(serial), "{words:?}: {serial} is in {name}: {text}");
+            }
+        }
+        fs::remove_dir_all(bench.path("reports")).unwrap();
+    }
+}
+
 /// Spellings of a MAC or GUID that are long enough to be looked for anywhere.
 fn texts(bytes: &[u8]) -> Vec<String> {
     let joined = |separator: &str, prefix: &str, pieces: &[Vec<u8>]| {

@@ -230,6 +230,7 @@ fn create_new(path: &Path, bytes: &[u8]) -> Result<(), JobError> {
 /// Adds the query of a card that was just opened to the bug report.
 pub(super) fn report_query(report: &mut BugReport, host: &Host, device: &mut Device) {
     report.record_journal(host);
+    report.know_serials(device.serial());
     let query = job::query_card(device);
     report.set_query(match &query {
         Ok(outcome) => Ok(card::query_json(outcome)),

@@ -13,6 +13,9 @@ use crate::job::{
 pub(super) fn run(ctx: &mut Ctx<'_>, args: &SelftestArgs) -> Ran {
     let name = ctx.card()?;
     let driver = DriverFacts::read(&name, &ctx.host)?;
+    if let Some(report) = &mut ctx.report {
+        report.know_serials([&driver.vpd_serial, &driver.serial].into_iter().flatten().cloned());
+    }
     let serial = args.expendable.as_deref();
     let dir = args.write.backup_dir.clone();
     let dir = if serial.is_some() { proven_backup_dir(dir)? } else { backup_dir(dir) };

@@ -4,6 +4,7 @@
 //! belong together; serial numbers are masked completely.
 
 use super::secrets::{CHANGE_VALUES, SecretField, Secrets, VSD_OPTION};
+use crate::host::Host;
 use regex::{Captures, Regex};
 use serde_json::Value;
 use std::net::{IpAddr, SocketAddr};
@@ -49,7 +50,7 @@ const MASKED: &str = "(masked)";
 
 /// Masks what the run has seen, and what has the form of an address.
 #[derive(Debug, Default)]
-pub(super) struct Mask {
+pub(in crate::job) struct Mask {
     known: Option<Regex>,
 }
 
@@ -58,13 +59,18 @@ impl Mask {
         Self { known: secrets.pattern() }
     }
 
+    /// Masks the names of the host and of its user, and what has the form of an address.
+    pub(in crate::job) fn of_host(host: &Host) -> Self {
+        Self::new(&Secrets::of_host(host))
+    }
+
     /// A text without what points at one card or its owner.
-    pub(super) fn text(&self, plain: &str) -> String {
-        let text = VSD_OPTION.replace_all(plain, "${1}(masked)");
+    pub(in crate::job) fn text(&self, plain: &str) -> String {
         let text = match &self.known {
-            Some(known) => known.replace_all(&text, |found: &Captures<'_>| known_one(&found[0])),
-            None => text,
+            Some(known) => known.replace_all(plain, |found: &Captures<'_>| known_one(&found[0])),
+            None => plain.into(),
         };
+        let text = VSD_OPTION.replace_all(&text, "${1}(masked)");
         // An IPv6 address may hold what looks like a GUID.
         let text = TOKEN.replace_all(&text, |found: &Captures<'_>| ip(&found[0]));
         let text = PARTED.replace_all(&text, |found: &Captures<'_>| address(&found[0]));
@@ -273,7 +279,9 @@ mod tests {
             "nodename": "lab-7",
             "serial": 123_456_789_u64,
         }));
-        secrets.learn_command("cx3flash identity set --vsd 'shelf 9' --yes");
+        let typed = ["identity", "set", "--vsd", "shelf 9", "--mac=e4-1d-2d-dd-78-6", "--yes"];
+        secrets.learn_command(&typed.map(str::to_owned));
+        secrets.learn_command(&["-vsd=row 4", "--expendable", "SN-77"].map(str::to_owned));
         let mask = Mask::new(&secrets);
         let bytes = format!("vsd: Some({:?})", b"rack\n7");
         for (plain, masked) in [
@@ -282,6 +290,8 @@ mod tests {
             (bytes.as_str(), "vsd: Some([(masked)])"),
             ("of it's Bob's card", "of (masked) card"),
             ("at shelf 9", "at (masked)"),
+            ("'--vsd=shelf 9' '-vsd=row 4'", "'--vsd=(masked)' '-vsd=(masked)'"),
+            ("--mac e4-1d-2d-dd-78-6 of sn-77", "--mac (masked) of (masked)"),
             ("flint -vsd 'a b' sv", "flint -vsd (masked) sv"),
             ("fwE41D2DDD7850x", "fwE41D2Dxxxxx0x"),
             ("on lab-7", "on (masked)"),

@@ -28,7 +28,7 @@ use crate::host::{Bdf, FileMode, Host, Lease, MadeDir};
 use crate::words;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use mask::Mask;
+pub(super) use mask::Mask;
 use secrets::Secrets;
 use serde_json::{Value, json};
 use std::ffi::OsString;
@@ -47,6 +47,8 @@ pub struct FinishedCommand<'a> {
     pub card: Option<&'a CardSelector>,
     /// The command line.
     pub typed: &'a str,
+    /// Its words.
+    pub words: &'a [String],
     /// Its JSON document.
     pub document: &'a Value,
     /// Exit code.
@@ -55,11 +57,6 @@ pub struct FinishedCommand<'a> {
     pub log: Option<&'a Path>,
     /// Its trace, or why there is none.
     pub trace: Result<&'a [u8], String>,
-}
-
-/// A text without what points at one card and its owner's network, by the form of the words.
-pub(super) fn masked_text(plain: &str) -> String {
-    Mask::default().text(plain)
 }
 
 /// A report in the making. Dropped before [`BugReport::finish`] it leaves nothing behind.
@@ -77,6 +74,8 @@ pub struct BugReport {
     /// What was seen while the card was open.
     query: Result<Value, String>,
     journal: Result<Value, String>,
+    /// Serial numbers that the process has seen.
+    serials: Vec<String>,
 }
 
 /// One file that is not in the archive.
@@ -111,12 +110,19 @@ impl BugReport {
             made: stamp,
             query: not_opened(),
             journal: not_opened(),
+            serials: Vec::new(),
         })
     }
 
     /// The query of the card, made when it was opened.
     pub fn set_query(&mut self, query: Result<Value, String>) {
         self.query = query;
+    }
+
+    /// Adds serial numbers of the card: they are masked wherever they are, whether or not the command has a
+    /// result.
+    pub fn know_serials(&mut self, serials: impl IntoIterator<Item = String>) {
+        self.serials.extend(serials);
     }
 
     /// Records the journals while the card is borrowed: they are removed when it is given back.
@@ -129,7 +135,8 @@ impl BugReport {
     pub fn finish(mut self, host: &Host, ended: &FinishedCommand<'_>) -> Result<PathBuf, JobError> {
         let (documents, absent) = self.collect(host, ended);
         let mut secrets = Secrets::of_host(host);
-        secrets.learn_command(ended.typed);
+        secrets.learn_command(ended.words);
+        self.serials.iter().for_each(|serial| secrets.serial(serial));
         for document in &documents {
             if let (_, ReportText::Json(value)) = document {
                 secrets.learn(value);

@@ -1,5 +1,6 @@
 //! What a report must not contain, as far as the run has seen it: values by the names of their fields in
-//! JSON, the names of the host and of its user, and what the command line gives as a VSD.
+//! JSON, the names of the host and of its user, and what the command line gives as a VSD, as a serial number
+//! or as an address.
 
 use crate::escape;
 use crate::host::Host;
@@ -48,6 +49,11 @@ pub(super) static VSD_OPTION: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"(?s)(--?vsd[ =])((?:'[^']*'|\\'|\$'(?:\\.|[^'\\])*'|[^\s'])+)")
         .expect("a constant pattern")
 });
+
+/// Options of ours and of flint whose values are texts or serial numbers, and those whose values are MACs or
+/// GUIDs.
+const TEXT_OPTIONS: [&str; 2] = ["vsd", "expendable"];
+const ADDRESS_OPTIONS: [&str; 6] = ["guid", "guids", "mac", "macs", "uid", "change-mac"];
 
 /// Shorter ones are masked in their fields only: they would be found everywhere.
 const SHORTEST: usize = 3;
@@ -164,13 +170,39 @@ impl Secrets {
         }
     }
 
-    /// A VSD given on the command line.
-    pub(super) fn learn_command(&mut self, typed: &str) {
-        for found in VSD_OPTION.captures_iter(typed) {
-            let quoted = &found[2];
-            self.value(quoted);
-            self.text(&quoted.replace(r"'\''", "\0").replace('\'', "").replace('\0', "'"));
+    /// What the words of a command line name a card by, in both spellings: `--mac M`, `--mac=M`.
+    pub(super) fn learn_command(&mut self, words: &[String]) {
+        let mut before = None;
+        for word in words {
+            match option(word).and_then(|option| option.split_once('=')) {
+                Some((option, value)) => self.learn_option(option, value),
+                None => before.map_or((), |option| self.learn_option(option, word)),
+            }
+            before = option(word);
         }
+    }
+
+    fn learn_option(&mut self, option: &str, value: &str) {
+        if TEXT_OPTIONS.contains(&option) {
+            self.text(value);
+            let quoted = escape::shell_word(value);
+            self.value(quoted.trim_start_matches('$').trim_matches('\''));
+        } else if ADDRESS_OPTIONS.contains(&option) {
+            for address in value.split(',') {
+                let digits: String = address.chars().filter(|c| !matches!(c, ':' | '-')).collect();
+                let digits = digits.strip_prefix("0x").unwrap_or(&digits);
+                match digits.len() {
+                    12 | 16 => self.address(&digits.to_ascii_lowercase()),
+                    // One that is mistyped has no form by which it is masked.
+                    _ => self.text(address),
+                }
+            }
+        }
+    }
+
+    /// A serial number that the process knows.
+    pub(super) fn serial(&mut self, serial: &str) {
+        self.text(serial);
     }
 
     /// A pattern of all of them; `None` when there is none.
@@ -188,4 +220,9 @@ impl Secrets {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The name of an option.
+fn option(word: &str) -> Option<&str> {
+    word.strip_prefix("--").or(word.strip_prefix('-'))
 }

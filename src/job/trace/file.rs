@@ -6,7 +6,7 @@ use crate::flash::trace::{
     LARGEST_FILE, TRACE_FORMAT, Trace, TraceError, TraceHeader, TraceMark, TraceRecorder,
 };
 use crate::host::{FileMode, HeldDir, Host, InputError, KernelLog, read_input};
-use crate::job::bug_report::masked_text;
+use crate::job::bug_report::Mask;
 use crate::job::store::cannot_write;
 use crate::job::{CardSelector, JobError};
 use std::ffi::OsString;
@@ -55,7 +55,7 @@ impl TraceFile {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             command: command.to_owned(),
             with_report,
-            kernel: kernel.ok().map(|text| masked_text(text.trim())),
+            kernel: kernel.ok().map(|text| Mask::of_host(host).text(text.trim())),
             machine: std::env::consts::ARCH.to_owned(),
             ..TraceHeader::default()
         };
@@ -83,8 +83,9 @@ impl TraceFile {
     ) -> Result<Option<FinishedTrace>, JobError> {
         let bdf = card.filter(|card| !card.is_sim()).and_then(|card| card.address(host).ok());
         if let (Some(kernel), Some(bdf)) = (&mut self.kernel, bdf) {
+            let mask = Mask::of_host(host);
             for line in kernel.lines(bdf) {
-                self.recorder.mark(TraceMark::Kernel { text: masked_text(&line) });
+                self.recorder.mark(TraceMark::Kernel { text: mask.text(&line) });
             }
         }
         if self.recorder.is_empty() {
@@ -154,4 +155,32 @@ pub fn cut(path: &Path, trace: &Trace) -> Option<JobError> {
     let why = trace.cut.clone().or(full)?;
     let accesses = usize::try_from(trace.count()).unwrap_or(usize::MAX);
     Some(JobError::TraceCut { path: path.to_owned(), accesses, why })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn lines_of_the_kernel_are_masked_as_in_a_bug_report() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::at(dir.path());
+        for folder in ["dev", "proc/sys/kernel"] {
+            fs::create_dir_all(dir.path().join(folder)).unwrap();
+        }
+        fs::write(dir.path().join("proc/sys/kernel/hostname"), "quokka7.example.org\n").unwrap();
+        fs::write(dir.path().join("proc/sys/kernel/osrelease"), "6.12.1-quokka7\n").unwrap();
+        fs::write(dir.path().join("dev/kmsg"), "").unwrap();
+        let trace = TraceFile::begin(None, "query", false, &host).unwrap();
+        let line = "4,1,1,-;mlx4_core 0000:01:00.0: quokka7 asks e41d2ddd7850 on enp1s0\n";
+        fs::write(dir.path().join("dev/kmsg"), line).unwrap();
+        let card = CardSelector::Host("0000:01:00.0".into());
+        let finished = trace.finish(&host, Some(&card), 0).unwrap().unwrap();
+        let trace = Trace::read(&finished.bytes).unwrap();
+        let (_, mark) = trace.marks().next().unwrap();
+        let shown = "mlx4_core 0000:01:00.0: (masked) asks e41d2dxxxxx0 on enp1s0";
+        assert_eq!(*mark, TraceMark::Kernel { text: shown.into() });
+        assert_eq!(trace.header.kernel.as_deref(), Some("6.12.1-(masked)"));
+    }
 }
