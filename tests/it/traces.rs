@@ -112,6 +112,26 @@ fn a_trace_of_a_damaged_image_replays_as_damaged() {
     bench.run(&["trace", "replay", "t"]).exits(0).prints("wrong CRC");
 }
 
+#[test]
+fn a_trace_with_one_wrong_read_of_the_flash_replays() {
+    let bench = Sandbox::owner();
+    let stale = r#"{"fault":"wrong_read","after":20000,"kind":"stale","at":null}"#;
+    let flipped = r#"{"fault":"wrong_read","after":9000,"kind":{"flipped":{"bit":3}},"at":null}"#;
+    let header = r#"{"fault":"wrong_read","after":1,"kind":{"flipped":{"bit":9}},"at":56}"#;
+    let ones = r#"{"fault":"wrong_read","after":700,"kind":"all_ones","at":null}"#;
+    let short = r#"{"fault":"short_read","after":20000}"#;
+    let fresh = bench.read("card.cx3");
+    for fault in [stale, flipped, header, ones, short] {
+        for command in [&["verify"][..], &["doctor"], &["selftest", "--yes"]] {
+            bench.run(&["sim", "fault", "card.cx3", fault]).exits(0);
+            let ran = traced(&bench, "t", command);
+            let replayed = bench.run(&["trace", "replay", "t"]);
+            assert_eq!(replayed.code, 0, "{fault} {command:?} {ran}{replayed}");
+            bench.write("card.cx3", &fresh);
+        }
+    }
+}
+
 /// Every form in which eight or six bytes could stand in a text or a file.
 fn forms(bytes: &[u8]) -> Vec<Vec<u8>> {
     let reversed: Vec<u8> = bytes.iter().rev().copied().collect();

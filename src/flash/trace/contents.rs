@@ -77,6 +77,34 @@ impl GatewayView {
     }
 }
 
+/// What several readings of one place showed, one of which may have been wrong: the value of the majority; of
+/// two readings that differ, the later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Believed<T> {
+    value: T,
+    /// Readings that showed it, less those that did not since it was taken.
+    votes: u32,
+}
+
+impl<T: Copy + PartialEq> Believed<T> {
+    pub(super) fn first(value: T) -> Self {
+        Self { value, votes: 1 }
+    }
+
+    /// One more reading.
+    pub(super) fn see(&mut self, value: T) {
+        match (self.value == value, self.votes) {
+            (true, votes) => self.votes = votes.saturating_add(1),
+            (false, 0 | 1) => *self = Self::first(value),
+            (false, votes) => self.votes = votes - 1,
+        }
+    }
+
+    pub fn value(&self) -> T {
+        self.value
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,5 +136,17 @@ mod tests {
         assert_eq!(state.data(0), DataWord::Other);
         state.write(Reg::GatewayCommand, 0x4002_241C);
         assert_eq!(state.data(0), DataWord::Other);
+    }
+
+    #[test]
+    fn what_most_readings_show_is_believed_and_of_two_the_later() {
+        for (readings, believed) in
+            [("a", 'a'), ("ab", 'b'), ("aab", 'a'), ("baa", 'a'), ("aba", 'a'), ("aabba", 'a')]
+        {
+            let mut readings_left = readings.chars();
+            let mut seen = Believed::first(readings_left.next().unwrap());
+            readings_left.for_each(|reading| seen.see(reading));
+            assert_eq!(seen.value(), believed, "{readings}");
+        }
     }
 }

@@ -88,7 +88,7 @@ pub enum TraceMark {
     Close,
     /// A line of the kernel's log, addresses masked.
     Kernel { text: String },
-    /// Words of the flash that a replay needs: address, number of the word as it was read, and the word
+    /// Words of the flash that a replay needs: address, number of the word that was believed, and the word
     /// that stands for it.
     Flash { words: Vec<(u32, u32, u32)> },
     /// The trace is as long as one may be; accesses behind it are not in it.

@@ -2,7 +2,7 @@
 
 use super::access::{TraceAccess, TraceOp, TraceValue};
 use super::collector::BlockCollector;
-use super::contents::{DataWord, GatewayView};
+use super::contents::{Believed, DataWord, GatewayView};
 use super::format::{
     LARGEST_FILE, LARGEST_TEXT, LineState, MOST_ACCESSES, MOST_LINES, TraceHeader, TraceMark,
     TraceRecord, header_line,
@@ -24,7 +24,7 @@ const WORDS_A_LINE: usize = 256;
 /// Kept for the lines behind the last access, packed and not.
 const RESERVE: u64 = 8 << 20;
 
-/// A word of the flash as it was read first.
+/// A word of the flash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SeenWord {
     /// Its number in the trace.
@@ -32,10 +32,10 @@ pub struct SeenWord {
     pub word: u32,
 }
 
-/// Words by flash address.
-pub type SeenFlash = BTreeMap<u32, SeenWord>;
+/// The words that are believed, by flash address.
+pub type SeenFlash = BTreeMap<u32, Believed<SeenWord>>;
 
-/// Makes what a replay needs out of the flash as it was read: words by address, none of which may hold what
+/// Makes what a replay needs out of the flash as its readings showed it: words by address, none of which may hold what
 /// a trace must not hold.
 pub type Structure = fn(&SeenFlash) -> BTreeMap<u32, u32>;
 
@@ -233,7 +233,7 @@ impl Recording {
         self.full = false;
         let words: Vec<_> = (self.structure)(&self.flash)
             .into_iter()
-            .map(|(at, word)| (at, self.flash.get(&at).map_or(0, |seen| seen.number), word))
+            .map(|(at, word)| (at, self.flash.get(&at).map_or(0, |seen| seen.value().number), word))
             .collect();
         for words in words.chunks(WORDS_A_LINE) {
             self.mark(time, TraceMark::Flash { words: words.to_vec() });
@@ -276,7 +276,9 @@ impl Recording {
                 TraceValue::Masked(number) => number,
                 _ => 0,
             };
-            self.flash.entry(at).or_insert(SeenWord { number, word });
+            let seen = SeenWord { number, word };
+            let entry = self.flash.entry(at);
+            entry.and_modify(|believed| believed.see(seen)).or_insert(Believed::first(seen));
         }
         value
     }

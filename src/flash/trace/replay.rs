@@ -5,7 +5,7 @@
 //! ([`stand_in`]), equal ones equal.
 
 use super::access::{TraceAccess, TraceOp, TraceValue};
-use super::contents::{DataWord, GatewayView};
+use super::contents::{Believed, DataWord, GatewayView};
 use super::format::{LONGEST_TIME, TraceMark, TraceRecord};
 use super::reader::Trace;
 use crate::card::{BarAccess, Clock, CrError, CrOffset, CrSpace, Reg};
@@ -73,7 +73,7 @@ struct Player {
     transport: Option<BarAccess>,
     since_reset: Duration,
     gateway: GatewayView,
-    /// By address: number of the word as it was read first, and what stands for it.
+    /// By address: number of the word that was believed, and what stands for it.
     flash: HashMap<u32, (u32, u32)>,
     /// The last access of each kind of question, and its answer.
     last: Option<(TraceOp, u32, u32)>,
@@ -208,7 +208,7 @@ impl ReplayedCard {
     pub fn flash(&self) -> Vec<(u32, u32)> {
         let player = self.0.borrow();
         let mut gateway = GatewayView::default();
-        let mut words = HashMap::new();
+        let mut words: HashMap<u32, Believed<u32>> = HashMap::new();
         let all = Ahead { record: 0, done: 0, ..player.ahead.clone() };
         for access in all.records.iter().flat_map(TraceRecord::accesses) {
             if player.stop.load(Ordering::Relaxed) {
@@ -222,13 +222,15 @@ impl ReplayedCard {
                     if let Reg::GatewayData(n) = reg
                         && let DataWord::Flash(at) = gateway.data(n)
                     {
-                        let word = player.flash.get(&at).map(|(_, word)| *word);
-                        words.entry(at).or_insert(word.unwrap_or_else(|| plain(value)));
+                        let (word, entry) = (plain(value), words.entry(at));
+                        entry.and_modify(|seen| seen.see(word)).or_insert(Believed::first(word));
                     }
                 }
                 _ => {}
             }
         }
+        let mut words: HashMap<u32, u32> =
+            words.into_iter().map(|(at, word)| (at, word.value())).collect();
         words.extend(player.flash.iter().map(|(at, (_, word))| (*at, *word)));
         words.into_iter().collect()
     }
@@ -357,11 +359,12 @@ impl Player {
         Ok(word)
     }
 
-    /// What stands for a word of the flash, as long as it is the one that was read first.
+    /// What stands for a word of the flash, where it is the one that was believed. A reading that showed
+    /// another one shows another one in a replay.
     fn of_flash(&self, at: u32, number: u32) -> Option<u32> {
         let Some(Reg::GatewayData(n)) = Reg::at(CrOffset(at)) else { return None };
         let DataWord::Flash(at) = self.gateway.data(n) else { return None };
-        self.flash.get(&at).filter(|(first, _)| *first == number).map(|(_, word)| *word)
+        self.flash.get(&at).filter(|(believed, _)| *believed == number).map(|(_, word)| *word)
     }
 
     fn write(&mut self, at: u32, value: u32) -> Result<(), CrError> {

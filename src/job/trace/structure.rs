@@ -46,7 +46,7 @@ const INI: &str = "[PS_INFO]\nName = xxxx\nDescription = xxxx\n";
 /// Stands for text.
 const TEXT: u32 = u32::from_be_bytes(*b"xxxx");
 
-/// StandIns by flash address that stand for those of the flash as it was read.
+/// Words by flash address that stand for those of the flash as it was read.
 pub(in crate::job) fn structure(seen: &SeenFlash) -> BTreeMap<u32, u32> {
     let mut real = flash_of(seen, |_, word| word);
     let mut shown =
@@ -83,7 +83,7 @@ fn flash_of(seen: &SeenFlash, word: impl Fn(u32, u32) -> u32) -> Vec<u8> {
     for (at, seen) in seen {
         let place = flash.get_mut(*at as usize..).and_then(|rest| rest.first_chunk_mut());
         if let Some(place) = place {
-            *place = word(seen.number, seen.word).to_be_bytes();
+            *place = word(seen.value().number, seen.value().word).to_be_bytes();
         }
     }
     flash
