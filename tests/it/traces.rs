@@ -132,6 +132,28 @@ fn a_trace_with_one_wrong_read_of_the_flash_replays() {
     }
 }
 
+#[test]
+fn an_exit_code_that_the_command_does_not_end_with_is_a_difference() {
+    let bench = Sandbox::owner();
+    for (command, exit) in [("query", 0), ("verify", 0), ("doctor", 0)] {
+        traced(&bench, "t", &[command]).exits(exit);
+        let text = text_of(&bench.read("t"));
+        for other in [1, 2, 4, 6, 7] {
+            let edited = text.replace(
+                "\"mark\":\"end\",\"exit\":0",
+                &format!("\"mark\":\"end\",\"exit\":{other}"),
+            );
+            assert_ne!(edited, text);
+            bench.write("u", &trace_of(&edited));
+            let ran = bench.run(&["--json", "trace", "replay", "u"]).exits(1).json();
+            assert_eq!(ran["error"]["code"], "trace_diverges", "{ran}");
+            assert_eq!(ran["result"]["exit"], 0, "{ran}");
+            let ran = bench.run(&["trace", "replay", "u"]).exits(1).one_clear_line();
+            ran.reports(&format!("ended with {other} when it was recorded"));
+        }
+    }
+}
+
 /// Every form in which eight or six bytes could stand in a text or a file.
 fn forms(bytes: &[u8]) -> Vec<Vec<u8>> {
     let reversed: Vec<u8> = bytes.iter().rev().copied().collect();

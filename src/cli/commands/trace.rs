@@ -65,7 +65,13 @@ pub(super) fn replay(ctx: &mut Ctx<'_>, file: &Path) -> Ran {
     }
     let ran = ctx.done(&page, &outcome);
     let Some(divergence) = outcome.divergence().filter(|_| !ends) else {
-        return of_all(ran, file, &trace);
+        let Some(recorded) = outcome.other_exit() else { return of_all(ran, file, &trace) };
+        let message = format!(
+            "{}: the command ends with exit code {}, and ended with {recorded} when it was recorded",
+            escape::path(file),
+            outcome.exit.code()
+        );
+        return Err(Failure::new(Code::TraceDiverges, message).into());
     };
     let recorded = divergence.recorded.as_deref().unwrap_or("nothing: the trace ends");
     let message = format!(

@@ -14,8 +14,8 @@ use crate::job::doctor::doctor_of_card;
 use crate::job::error_text::error_chain;
 use crate::job::proofs::ProofStore;
 use crate::job::{
-    Device, DoctorOutcome, DriverFacts, JobError, QueryOutcome, SelftestOutcome, SelftestRequest,
-    VerifyOutcome, query_card, selftest, verify_card,
+    Code, Device, DoctorOutcome, DriverFacts, Exit, JobError, QueryOutcome, SelftestOutcome,
+    SelftestRequest, VerifyOutcome, query_card, selftest, verify_card,
 };
 use crate::sim::{CardSpec, SimCard, SimChip};
 use schemars::JsonSchema;
@@ -87,6 +87,21 @@ pub enum ReplayedResult {
     Selftest(Box<SelftestOutcome>),
 }
 
+impl ReplayedResult {
+    /// Exit code of a command with this result.
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Query(_) => Exit::Done,
+            Self::Verify(verify) if verify.ok => Exit::Done,
+            Self::Verify(_) => Code::CardImageNotValid.exit(),
+            Self::Doctor(doctor) if doctor.ok => Exit::Done,
+            Self::Doctor(_) => Code::Unhealthy.exit(),
+            Self::Selftest(selftest) if !selftest.contradicted => Exit::Done,
+            Self::Selftest(_) => Code::Contradicted.exit(),
+        }
+    }
+}
+
 /// Answer of `trace replay`.
 #[derive(Debug, JsonSchema, Serialize)]
 pub struct TraceReplayOutcome {
@@ -98,6 +113,8 @@ pub struct TraceReplayOutcome {
     pub progress: ReplayProgress,
     /// Exit code of the command when it was recorded.
     pub command_exit: Option<u8>,
+    /// Exit code of the command now.
+    pub exit: Exit,
     /// Later accesses were not recorded: the trace was full.
     pub full: bool,
     /// Why the command fails now; null when it does not.
@@ -123,15 +140,16 @@ pub fn trace_replay(
     if progress.divergence.is_none() {
         progress.divergence = replayed.left_over();
     }
-    let (result, failure) = match ran {
-        Ok(result) => (Some(result), None),
-        Err(error) => (None, Some(error_chain(&error))),
+    let (exit, result, failure) = match ran {
+        Ok(result) => (result.exit(), Some(result), None),
+        Err(error) => (error.outcome().exit, None, Some(error_chain(&error))),
     };
     Ok(TraceReplayOutcome {
         file: path.to_owned(),
         header: trace.header.clone(),
         progress,
         command_exit: trace.exit(),
+        exit,
         full: trace.is_full(),
         failure,
         result,
@@ -142,6 +160,18 @@ impl TraceReplayOutcome {
     /// The program went on where the record of a full trace ends.
     pub fn ends_full(&self) -> bool {
         self.full && self.divergence().is_some_and(|divergence| divergence.recorded.is_none())
+    }
+
+    /// The exit code of the recording, where the command ends with another one now. What the host alone decides
+    /// is not in a trace: that the card was not given back, that the command was interrupted, and what `doctor`
+    /// finds out about the host.
+    pub fn other_exit(&self) -> Option<u8> {
+        let of_host = match self.result {
+            Some(ReplayedResult::Doctor(_)) => Code::Unhealthy.exit(),
+            _ => Exit::HostNotRestored,
+        };
+        let known = [self.exit, Exit::HostNotRestored, Exit::Interrupted, of_host];
+        self.command_exit.filter(|exit| !self.full && known.iter().all(|e| e.code() != *exit))
     }
 
     pub fn divergence(&self) -> Option<&Divergence> {
