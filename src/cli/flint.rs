@@ -165,6 +165,9 @@ fn run(
                 Box::new(move || stop.raised())
             },
             opened: &mut |device| {
+                if let Some(access) = options.access.filter(|_| device.borrowed().is_none()) {
+                    out.remarks(&commands::access_not_used(access));
+                }
                 if changes_card && device.borrowed().is_some() {
                     host.log_line(&format!("begins on {}: {typed}", device.name));
                     begun = true;

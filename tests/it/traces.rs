@@ -154,6 +154,16 @@ fn an_exit_code_that_the_command_does_not_end_with_is_a_difference() {
     }
 }
 
+#[test]
+fn a_register_access_that_a_simulated_card_does_not_have_is_reported() {
+    let bench = Sandbox::owner();
+    for command in [&["query"][..], &["flint", "q"]] {
+        let ran = traced(&bench, "t", &[&["--bar-access", "config"], command].concat()).exits(0);
+        ran.reports("`--bar-access config` is not used: a simulated card has one register access");
+        bench.run(&["trace", "show", "t"]).exits(0).prints("transport:   mmap");
+    }
+}
+
 /// Every form in which eight or six bytes could stand in a text or a file.
 fn forms(bytes: &[u8]) -> Vec<Vec<u8>> {
     let reversed: Vec<u8> = bytes.iter().rev().copied().collect();

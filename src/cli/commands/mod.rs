@@ -26,6 +26,7 @@ use super::progress::Progress;
 use super::stop::{StopFlag, Work};
 use super::terminal::{Out, Reply, answer_signal, ask, is_terminal};
 use super::usage;
+use crate::card::BarAccess;
 use crate::host::{BorrowOptions, Borrowed, Host, create_file};
 use crate::job::{
     self, BugReport, CardSelector, Code, Device, Exit, HintContext, ImageFile, JobError,
@@ -82,13 +83,21 @@ impl Ctx<'_> {
 
     /// The card the user named, or the only one there is.
     fn card(&mut self) -> Result<CardSelector, Failure> {
-        if let Some(named) = &self.device {
-            return Ok(named.or_simulated(&card::cards_here(), &self.host));
+        let card = match &self.device {
+            Some(named) => named.or_simulated(&card::cards_here(), &self.host),
+            None => {
+                let chosen = card::only_card(&self.host, &self.typed)?;
+                self.out.remark(format_args!("using {chosen}, the only card here"));
+                self.device = Some(chosen.clone());
+                chosen
+            }
+        };
+        if card.is_sim()
+            && let Some(access) = self.options.access.take()
+        {
+            self.out.remarks(&access_not_used(access));
         }
-        let chosen = card::only_card(&self.host, &self.typed)?;
-        self.out.remark(format_args!("using {chosen}, the only card here"));
-        self.device = Some(chosen.clone());
-        Ok(chosen)
+        Ok(card)
     }
 
     /// From here on a signal requests a stop instead of ending the process.
@@ -225,6 +234,14 @@ impl Ctx<'_> {
 fn create_new(path: &Path, bytes: &[u8]) -> Result<(), JobError> {
     let path = path.to_owned();
     create_file(&path, bytes).map_err(|source| JobError::WriteFile { path, source })
+}
+
+/// A simulated card has one register access.
+pub(super) fn access_not_used(named: BarAccess) -> Page {
+    Page::of(format_args!(
+        "`--bar-access {named}` is not used: a simulated card has one register access, {}",
+        BarAccess::Mmap
+    ))
 }
 
 /// Adds the query of a card that was just opened to the bug report.
