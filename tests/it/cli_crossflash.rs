@@ -36,7 +36,7 @@ fn the_command_of_the_hint_crossflashes() {
     let bench = oem();
     let typed = HINT.split("cx3flash ").nth(1).unwrap();
     let ran = bench.shell(&format!("cx3flash {typed} --yes --backup-dir b")).exits(0);
-    ran.prints("Another board");
+    ran.prints("\nPSID      MT_1170110023 -> DEL_9990000001\n");
     bench.card(&["query"]).exits(0).prints("DEL_9990000001");
     // And it is no other board any more.
     let again = bench.card(&["plan", "oem.bin"]).exits(2);

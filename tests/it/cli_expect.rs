@@ -16,7 +16,7 @@ fn a_burn_of_the_planned_file_is_accepted() {
     let plan = bench.card(&["--json", "plan", "new.bin", "--expect", &upper]).exits(0).json();
     let check = &plan["result"]["plan"]["checks"][0];
     assert_eq!((&check["id"], &check["ok"]), (&"expected_file".into(), &true.into()), "{check}");
-    bench.card(&["burn", "new.bin", "--yes", "--expect", &digest]).exits(0).prints("expected_file");
+    bench.card(&["burn", "new.bin", "--yes", "--expect", &digest]).exits(0);
 }
 
 #[test]
