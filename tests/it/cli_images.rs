@@ -154,7 +154,7 @@ fn bombs_links_and_what_cannot_be_read_are_named_and_the_rest_is_used() {
     symlink("..", bench.path("dl/loop")).unwrap();
     bench.write("dl/vendor/torn.tgz", &bench.read("dl/vendor/fw.tgz")[..4000]);
     fs::create_dir(bench.path("dl/secret")).unwrap();
-    fs::set_permissions(bench.path("dl/secret"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(bench.path("dl/secret"), fs::Permissions::from_mode(0o000)).unwrap();
     let document = bench.run(&["--json", "images", "dl"]).exits(0).json();
     let unread = document["result"]["unread"].as_array().unwrap();
     for (file, problem) in [
