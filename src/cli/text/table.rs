@@ -81,7 +81,7 @@ mod tests {
         for (text, lines) in [
             ("a  b", vec!["a  b"]),
             (&format!("{word} b"), vec![&*word, "b"]),
-            (&format!("{}{}", "ab ".repeat(26), "c"), vec![&*"ab ".repeat(25).trim_end(), "ab c"]),
+            (&format!("{}{}", "ab ".repeat(26), "c"), vec!["ab ".repeat(25).trim_end(), "ab c"]),
             (&"\u{e4}".repeat(200), vec![&*"\u{e4}".repeat(200)]),
             (&format!("\u{e4} {word}"), vec!["\u{e4}", &*word]),
         ] {
