@@ -229,6 +229,22 @@ impl dyn TestHost + '_ {
         self.tool_json(arguments)?.exits(code).with_context(|| format!("`{arguments}`"))
     }
 
+    /// Copies a trace of the host to the directory that `CX3FLASH_LAB_TRACES` names, as `COMMAND-lab.trace.zst`;
+    /// without it nothing is copied.
+    pub fn keep_trace(&mut self, trace: &str, command: &str) -> Result<()> {
+        let dir = std::env::var_os("CX3FLASH_LAB_TRACES").filter(|dir| !dir.is_empty());
+        let Some(dir) = dir.map(std::path::PathBuf::from) else { return Ok(()) };
+        // Not through the transcript: it is as long as the file.
+        let output = self.run(&format!("od -An -v -tx1 {trace}"), LIMIT)?;
+        ensure!(output.code == 0, "{trace} cannot be read: {}", output.all());
+        let bytes = output.stdout.split_whitespace().map(|byte| u8::from_str_radix(byte, 16));
+        let bytes = bytes.collect::<Result<Vec<u8>, _>>()?;
+        let file = dir.join(format!("{command}-lab.trace.zst"));
+        std::fs::create_dir_all(&dir)
+            .and_then(|()| std::fs::write(&file, bytes))
+            .with_context(|| file.display().to_string())
+    }
+
     /// The command line of the tool on the host's card with `--json`.
     pub fn tool_line(&self, arguments: &str) -> String {
         format!("{} -d {} --json {arguments}", self.tool(), self.bdf())

@@ -30,8 +30,12 @@ pub(super) fn three_register_accesses_agree(host: &mut dyn TestHost) -> Result<(
 /// restores the host.
 pub(super) fn selftest_tries_the_reset_of_vfio(host: &mut dyn TestHost) -> Result<()> {
     let before = with_driver(host)?;
-    let report = host.expect("selftest --reset --yes", 0)?;
+    let trace = "/tmp/selftest.trace.zst";
+    host.must(&format!("rm -f {trace}"))?;
+    let report = host.expect(&format!("--trace {trace} selftest --reset --yes"), 0)?;
     before.assert_unchanged(host)?;
+    host.expect(&format!("trace replay {trace}"), 0)?;
+    host.keep_trace(trace, "selftest")?;
     let stages = report.at("/result/stages")?.as_array().context("stages")?;
     let reset = stages.iter().find(|stage| stage["id"] == "reset").context("no stage `reset`")?;
     let figure = |name: &str| {

@@ -53,8 +53,9 @@ pub(super) fn mlx4_brings_up_netdevs_with_the_macs_of_the_flash(
     }
     ensure!(state == later, "{}", state.differences(&later));
     // What was recorded through VFIO replays, and names what happened to the driver.
-    for (_, trace) in &traces {
+    for (command, trace) in &traces {
         host.expect(&format!("trace replay {trace}"), 0)?;
+        host.keep_trace(trace, command)?;
         let shown = host.must(&format!("{} trace show {trace}", host.tool()))?;
         shows(&shown, "unbound from mlx4_core")?;
         shows(&shown, "bound to mlx4_core")?;
