@@ -2,10 +2,12 @@
 //! [`RESULTS`] names the type of each command.
 
 mod image;
+mod listing;
 pub mod results;
 mod schema;
 
 pub use image::ImageDocument;
+pub(super) use listing::Listing;
 pub use schema::{RESULTS, schema};
 
 use crate::job::{CardSelector, Code, Exit, HostReport};

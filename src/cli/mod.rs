@@ -50,7 +50,19 @@ pub fn main() -> ExitCode {
     let ended = execute(argv, None, &stop);
     let mut out = Out::new(ended.mode);
     if ended.mode.json {
-        out.json(&ended.document.value());
+        match &ended.listing {
+            None => out.json(&ended.document.value()),
+            Some(lists) => {
+                out.json_as_read(
+                    &json::Listing { document: &ended.document.value(), lists },
+                    &stop,
+                );
+                if lists.stopped() {
+                    out.remark("interrupted: the document is not complete");
+                    return Exit::Interrupted.into();
+                }
+            }
+        }
     } else if let Some(failure) = &ended.failure {
         out.error(&failure.text());
     }
@@ -86,6 +98,8 @@ struct Executed {
     mode: OutputMode,
     document: Document,
     failure: Option<Failure>,
+    /// The lists of the document's result, which are written as they are read.
+    listing: Option<job::ShownTrace>,
     stdout_problem: Option<std::io::Error>,
 }
 
@@ -97,6 +111,7 @@ impl Executed {
             mode,
             document: failure.document(command),
             failure: Some(failure),
+            listing: None,
             stdout_problem: None,
         }
     }
@@ -164,6 +179,7 @@ fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Ex
         report,
         reply: Reply::Yes,
         result: None,
+        listing: None,
     };
     let ran = commands::run(cli.command, &mut ctx).map_err(|mut failure| {
         if failure.code == Code::Usage {
@@ -206,6 +222,7 @@ fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Ex
         mode,
         document,
         failure: ran.err(),
+        listing: ctx.listing.take(),
         stdout_problem: ctx.out.take_problem(),
     }
 }

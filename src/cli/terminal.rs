@@ -10,6 +10,7 @@ use crate::escape;
 use crate::host::{unless_stopped, write_stdout};
 use indicatif::ProgressBar;
 use rustix::termios::tcgetwinsize;
+use serde::Serialize;
 use serde_json::Value;
 use std::ffi::OsString;
 use std::fmt;
@@ -31,11 +32,13 @@ pub(super) struct OutputMode {
 pub(super) struct Out {
     pub mode: OutputMode,
     problem: Option<io::Error>,
+    /// Nothing can be written to stdout any more.
+    closed: bool,
 }
 
 impl Out {
     pub(super) fn new(mode: OutputMode) -> Self {
-        Self { mode, problem: None }
+        Self { mode, ..Self::default() }
     }
 
     /// Prints a result for people; nothing with `--json`.
@@ -47,16 +50,33 @@ impl Out {
 
     /// Writes to stdout.
     fn write(&mut self, text: &str) {
-        if let Err(error) = write_stdout(text)
-            && error.kind() != io::ErrorKind::BrokenPipe
-        {
-            self.problem.get_or_insert(error);
+        if let Err(error) = write_stdout(text) {
+            self.closed = true;
+            if error.kind() != io::ErrorKind::BrokenPipe {
+                self.problem.get_or_insert(error);
+            }
         }
+    }
+
+    /// What is written to stdout is not read any more, or cannot be written.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
     }
 
     /// Prints the JSON document.
     pub(super) fn json(&mut self, document: &Value) {
         self.write(&escape::json(&format!("{document:#}\n")));
+    }
+
+    /// Prints a JSON document whose lists are read while it is written. It ends where the user asks to stop.
+    pub(super) fn json_as_read(&mut self, document: &impl Serialize, stop: &StopFlag) {
+        let mut pieces = JsonPieces { out: self, stop, text: Vec::new() };
+        // An error of stdout is kept there.
+        let written = serde_json::to_writer_pretty(&mut pieces, document);
+        if written.is_ok() {
+            pieces.text.push(b'\n');
+            let _ = pieces.flush();
+        }
     }
 
     /// Prints a remark of one line on stderr; nothing with `-q`.
@@ -105,6 +125,34 @@ fn coloured(
         ColourChoice::Auto => {
             let refused = set("CLICOLOR").is_some_and(|value| value == "0");
             terminal && !refused && set("TERM").is_none_or(|value| value != "dumb")
+        }
+    }
+}
+
+/// stdout for a document that is written in pieces. `serde_json` writes whole characters each time.
+struct JsonPieces<'o> {
+    out: &'o mut Out,
+    stop: &'o StopFlag,
+    text: Vec<u8>,
+}
+
+impl Write for JsonPieces<'_> {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        const TOGETHER: usize = 64 << 10;
+        self.text.extend_from_slice(piece);
+        if self.text.len() >= TOGETHER {
+            self.flush()?;
+        }
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let text = String::from_utf8_lossy(&self.text);
+        self.out.write(&escape::json(&text));
+        self.text.clear();
+        match self.stop.raised() || self.out.is_closed() {
+            true => Err(io::ErrorKind::BrokenPipe.into()),
+            false => Ok(()),
         }
     }
 }

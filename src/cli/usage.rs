@@ -160,6 +160,7 @@ pub(super) fn not_understood(error: &clap::Error, json: bool, argv: &[OsString])
             mode,
             document: Document { result: Some(result), ..document },
             failure: None,
+            listing: None,
             stdout_problem: out.take_problem(),
         };
     }

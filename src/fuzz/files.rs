@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The flash in a backup of [`manifest`].
 pub(super) const FLASH: &[u8] = b"the whole flash of a very small card";
@@ -41,8 +42,14 @@ pub fn trace(data: &[u8]) {
     for file in [data, &packed] {
         let Ok(trace) = Trace::read(file) else { continue };
         let path = Path::new("trace");
-        let shown = trace_show(path, &trace, true);
-        assert_eq!(shown.lines.map(|lines| lines.len()), Some(trace.records.len()));
+        in_dir(|dir| {
+            let path = dir.join("trace");
+            std::fs::write(&path, file).expect("file");
+            let shown = trace_show(&path, true, Arc::default()).expect("its header was read");
+            assert_eq!(shown.lines().count(), trace.records.len());
+            assert_eq!(shown.marks().count(), trace.marks().count());
+            assert_eq!(shown.outcome.accesses as u64, trace.count());
+        });
         if let Ok(outcome) = trace_replay(path, &trace, &mut ()) {
             assert!(outcome.progress.replayed <= outcome.progress.recorded);
         }

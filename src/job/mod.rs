@@ -109,8 +109,9 @@ pub use stage::{Figure, FigureValue, StageId, StageReport, StageResult};
 pub(crate) use store::digest;
 pub use store::{BackupFile, OutputFile, default_backup_dir};
 pub use trace::{
-    FinishedTrace, RegisterCount, ReplayedResult, TraceDiffOutcome, TraceFile, TraceLine,
-    TraceReplayOutcome, TraceShowOutcome, cut, read_trace, trace_diff, trace_replay, trace_show,
+    FinishedTrace, RegisterCount, ReplayedResult, ShownTrace, TraceDiffOutcome, TraceFile,
+    TraceLine, TraceReplayOutcome, TraceShowOutcome, cut, read_trace, trace_diff, trace_replay,
+    trace_show,
 };
 pub use unlock::{SemaphoreReport, UnlockOutcome, unlock};
 pub use verify::{

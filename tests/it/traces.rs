@@ -1,6 +1,8 @@
 //! `--trace` and `trace`: what is in a trace, what is not, and what it replays.
 
 use crate::support::cli::{CliRun, Sandbox};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use regex::bytes::Regex;
 use ruzstd::decoding::StreamingDecoder;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
@@ -8,9 +10,10 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 /// Bytes of one trace of the tree.
-const LARGEST: u64 = 64 << 10;
+const LARGEST: u64 = 100_000;
 
 /// The text of a trace.
 fn text_of(mut file: &[u8]) -> String {
@@ -33,7 +36,8 @@ fn traced(bench: &Sandbox, file: &str, command: &[&str]) -> CliRun {
     bench.card(&[&["--trace", file], command].concat())
 }
 
-/// Every command with its cards, by the name of the trace in the tree.
+/// Every command with its cards, by the name of the trace in the tree. That of a self-test is the one of `small.bin`
+/// on a `w25q80`, packed once more by `zstd -19`: as it is recorded it has 240 KB.
 fn recorded(bench: &Sandbox) -> Vec<(String, Vec<u8>)> {
     let mut traces = Vec::new();
     bench.run(&["sim", "create", "blank.cx3", "--blank"]).exits(0);
@@ -121,14 +125,21 @@ fn a_trace_with_one_wrong_read_of_the_flash_replays() {
     let ones = r#"{"fault":"wrong_read","after":700,"kind":"all_ones","at":null}"#;
     let short = r#"{"fault":"short_read","after":20000}"#;
     let fresh = bench.read("card.cx3");
-    for fault in [stale, flipped, header, ones, short] {
-        for command in [&["verify"][..], &["doctor"], &["selftest", "--yes"]] {
-            bench.run(&["sim", "fault", "card.cx3", fault]).exits(0);
-            let ran = traced(&bench, "t", command);
-            let replayed = bench.run(&["trace", "replay", "t"]);
-            assert_eq!(replayed.code, 0, "{fault} {command:?} {ran}{replayed}");
-            bench.write("card.cx3", &fresh);
-        }
+    let selftest = ["selftest", "--yes"];
+    for (fault, command) in [
+        (stale, &["verify"][..]),
+        (flipped, &["verify"]),
+        (header, &["verify"]),
+        (short, &["verify"]),
+        (ones, &["doctor"]),
+        (header, &["query"]),
+        (stale, &selftest),
+    ] {
+        bench.run(&["sim", "fault", "card.cx3", fault]).exits(0);
+        let ran = traced(&bench, "t", command);
+        let replayed = bench.run(&["trace", "replay", "t"]);
+        assert_eq!(replayed.code, 0, "{fault} {command:?} {ran}{replayed}");
+        bench.write("card.cx3", &fresh);
     }
 }
 
@@ -161,6 +172,65 @@ fn a_register_access_that_a_simulated_card_does_not_have_is_reported() {
         let ran = traced(&bench, "t", &[&["--bar-access", "config"], command].concat()).exits(0);
         ran.reports("`--bar-access config` is not used: a simulated card has one register access");
         bench.run(&["trace", "show", "t"]).exits(0).prints("transport:   mmap");
+    }
+}
+
+/// A trace whose lines are this one, so many times.
+fn repeated(bench: &Sandbox, line: &str, count: usize) -> Vec<u8> {
+    traced(bench, "t", &["query"]).exits(0);
+    let text = text_of(&bench.read("t"));
+    let header = text.lines().next().unwrap();
+    let end = "{\"t\":1,\"mark\":\"end\",\"exit\":0}";
+    trace_of(&format!("{header}\n{}{end}\n", format!("{line}\n").repeat(count)))
+}
+
+const ACCESS: &str = "[1,\"m\",\"r\",\"f0014\",\"000001f5\"]";
+
+#[test]
+fn the_memory_that_show_takes_does_not_depend_on_the_length_of_a_trace() {
+    let bench = Sandbox::owner();
+    let kernel = format!("{{\"t\":1,\"mark\":\"kernel\",\"text\":\"{}\"}}", "x".repeat(300));
+    for (line, count) in [(ACCESS, 400_000), (&kernel, 80_000)] {
+        bench.write("u", &repeated(&bench, line, count));
+        for options in ["", "--accesses", "--json", "--json --accesses"] {
+            // KiB of data; what the program itself takes is less than half of it.
+            let show = format!("ulimit -d 98304; exec cx3flash trace show {options} u >shown");
+            bench.shell(&show).exits(0);
+            let shown = String::from_utf8(bench.read("shown")).unwrap();
+            let listed = shown.matches(if line == ACCESS { "000001f5" } else { "xxx\"" }).count();
+            let is_listed = options.contains("--accesses") || line != ACCESS;
+            if options.contains("--json") {
+                let document: serde_json::Value = serde_json::from_str(&shown).unwrap();
+                let lines = document["result"]["lines"].as_array().map(Vec::len);
+                assert_eq!(lines, options.contains("--accesses").then_some(count + 1));
+                let marks = document["result"]["marks"].as_array().map(Vec::len);
+                assert_eq!(marks, Some(if line == ACCESS { 1 } else { count + 1 }));
+            } else if line == ACCESS {
+                assert_eq!(listed, if is_listed { count } else { 0 }, "{options}");
+            } else {
+                assert_eq!(shown.matches("kernel: xxx").count(), count, "{options}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_trace_that_is_shown_ends_with_a_signal() {
+    let bench = Sandbox::owner();
+    bench.write("u", &repeated(&bench, ACCESS, 400_000));
+    for options in
+        [&["trace", "show", "--accesses", "u"][..], &["--json", "trace", "show", "--accesses", "u"]]
+    {
+        let mut command = bench.command(options);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut stdout = child.stdout.take().unwrap();
+        let mut shown = vec![0; 4096];
+        stdout.read_exact(&mut shown).unwrap();
+        // The program waits for the pipe now, in the middle of a list.
+        kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).unwrap();
+        stdout.read_to_end(&mut shown).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{options:?}");
+        assert!(shown.len() < 4 << 20, "{options:?}: {} bytes", shown.len());
     }
 }
 

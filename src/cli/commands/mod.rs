@@ -30,7 +30,7 @@ use crate::card::BarAccess;
 use crate::host::{BorrowOptions, Borrowed, Host, create_file};
 use crate::job::{
     self, BugReport, CardSelector, Code, Device, Exit, HintContext, ImageFile, JobError,
-    WriteRequest,
+    ShownTrace, WriteRequest,
 };
 use crate::plan::StartRequest;
 use schemars::JsonSchema;
@@ -74,6 +74,8 @@ pub(super) struct Ctx<'a> {
     pub(super) reply: Reply,
     /// What is known of the result, also when the command fails.
     pub(super) result: Option<Value>,
+    /// The lists of the result, where they are written as they are read.
+    pub(super) listing: Option<ShownTrace>,
 }
 
 impl Ctx<'_> {

@@ -6,18 +6,43 @@ use crate::cli::page::Page;
 use crate::cli::text;
 use crate::escape;
 use crate::flash::trace::{FULL, Trace, TraceHeader};
-use crate::job::{self, Code, JobError, ReplayedResult, TraceLine, TraceShowOutcome};
+use crate::job::{self, Code, Exit, JobError, ReplayedResult, TraceLine, TraceShowOutcome};
 use crate::words::counted;
 use std::path::Path;
 
+/// Bytes of text that are written together.
+const TOGETHER: usize = 64 << 10;
+
 pub(super) fn show(ctx: &mut Ctx<'_>, file: &Path, accesses: bool) -> Ran {
-    let trace = job::read_trace(file, ctx.caught())?;
-    let outcome = job::trace_show(file, &trace, accesses);
+    let trace = job::trace_show(file, accesses, ctx.caught())?;
+    ctx.done(&shown(&trace.outcome), &trace.outcome)?;
+    if !ctx.out.mode.json {
+        match accesses {
+            true => write_lines(ctx, trace.lines()),
+            false => write_lines(ctx, trace.marks()),
+        }
+    }
     if trace.stopped() {
         return Err(JobError::Interrupted.into());
     }
-    let ran = ctx.done(&shown(&outcome), &outcome);
-    of_all(ran, file, &trace)
+    let cut = trace.cut();
+    ctx.listing = Some(trace);
+    cut.map_or(Ok(Exit::Done), |error| Err(error.into()))
+}
+
+/// Writes lines as they are read.
+fn write_lines(ctx: &mut Ctx<'_>, lines: impl Iterator<Item = TraceLine>) {
+    let mut page = Page::default();
+    for TraceLine { time, text } in lines {
+        page.line(format_args!("{:>6}.{:06}  {text}", time / 1_000_000, time % 1_000_000));
+        if page.as_str().len() >= TOGETHER {
+            ctx.out.text(&std::mem::take(&mut page));
+            if ctx.out.is_closed() {
+                return;
+            }
+        }
+    }
+    ctx.out.text(&page);
 }
 
 /// A result is one of the whole command only where the trace is.
@@ -150,10 +175,6 @@ fn shown(shown: &TraceShowOutcome) -> Page {
             "  {:8} reads {:8} writes  {}",
             count.reads, count.writes, count.register
         ));
-    }
-    for line in shown.lines.as_ref().unwrap_or(&shown.marks) {
-        let TraceLine { time, text } = line;
-        page.line(format_args!("{:>6}.{:06}  {text}", time / 1_000_000, time % 1_000_000));
     }
     page
 }

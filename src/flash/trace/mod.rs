@@ -18,6 +18,6 @@ pub use blocks::{BlockWords, TraceBlock};
 pub use compare::{DifferenceKind, TraceComparison, TraceDifference, compare};
 pub use contents::Believed;
 pub use format::{FULL, LARGEST_FILE, TRACE_FORMAT, TraceHeader, TraceMark, TraceRecord};
-pub use reader::{Trace, TraceError};
+pub use reader::{Trace, TraceError, TraceRecords};
 pub use recorder::{SeenFlash, SeenWord, Structure, TraceRecorder};
 pub use replay::{Divergence, ReplayProgress, ReplayedCard, stand_in};

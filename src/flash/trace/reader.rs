@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Longest line; those of the recorder have a few KiB.
 const LONGEST_LINE: usize = 64 << 10;
+/// Bytes of all lines of marks; those of the recorder have less than 8 MiB.
+const MOST_MARKS: usize = 32 << 20;
 /// A frame needs no larger window than the text of one.
 const WINDOW: u64 = 8 << 20;
 
@@ -55,25 +57,9 @@ impl Trace {
     /// # Errors
     /// As [`Trace::read`].
     pub fn read_until(file: &[u8], stop: Arc<AtomicBool>) -> Result<Self, TraceError> {
-        let mut lines = Lines { rest: file, decoder: None, text: Vec::new(), used: 0, total: 0 };
-        let first = match lines.next_line() {
-            Ok(Some(first)) => first,
-            // A recording that is killed before its first frame is written leaves an empty file.
-            Ok(None) if file.is_empty() => return Err(TraceError::CutShort("it is empty")),
-            Ok(None) => return Err(TraceError::NotATrace("its first zstd frame is empty")),
-            Err(_) if ZSTD.starts_with(file) || file.starts_with(&ZSTD) => {
-                return Err(TraceError::CutShort("its first zstd frame is cut short or damaged"));
-            }
-            Err(_) => return Err(TraceError::NotATrace("it is not compressed with zstd")),
-        };
-        let header = match parse_header(&first) {
-            Some(Ok(header)) => header,
-            Some(Err(found)) => return Err(TraceError::Version { found }),
-            None => return Err(TraceError::NotATrace("its first line is no header of a trace")),
-        };
-        let mut records = Vec::new();
-        let cut = read_records(&mut records, &mut lines, &stop).err();
-        Ok(Self { header, records: Rc::new(records), cut, stop })
+        let (header, mut reader) = TraceRecords::open(file, Arc::clone(&stop))?;
+        let records = reader.by_ref().collect();
+        Ok(Self { header, records: Rc::new(records), cut: reader.cut, stop })
     }
 
     /// Exit code of the command; `None` when the recording was cut short.
@@ -117,37 +103,91 @@ impl Trace {
     }
 }
 
-/// Reads lines up to the last one.
-fn read_records(
-    records: &mut Vec<TraceRecord>,
-    lines: &mut Lines<'_>,
-    stop: &AtomicBool,
-) -> Result<(), String> {
-    let mut state = LineState::default();
-    let mut accesses = 0;
-    loop {
-        if stop.load(Ordering::Relaxed) {
+/// The records of a file, one after the other: none is kept.
+pub struct TraceRecords<'f> {
+    lines: Lines<'f>,
+    state: LineState,
+    records: u64,
+    accesses: u64,
+    /// Bytes of the lines of marks.
+    marks: usize,
+    ended: bool,
+    cut: Option<String>,
+    stop: Arc<AtomicBool>,
+}
+
+impl<'f> TraceRecords<'f> {
+    /// Reads the header.
+    ///
+    /// # Errors
+    /// As [`Trace::read`].
+    pub fn open(file: &'f [u8], stop: Arc<AtomicBool>) -> Result<(TraceHeader, Self), TraceError> {
+        let mut lines = Lines { rest: file, decoder: None, text: Vec::new(), used: 0, total: 0 };
+        let first = match lines.next_line() {
+            Ok(Some(first)) => first,
+            // A recording that is killed before its first frame is written leaves an empty file.
+            Ok(None) if file.is_empty() => return Err(TraceError::CutShort("it is empty")),
+            Ok(None) => return Err(TraceError::NotATrace("its first zstd frame is empty")),
+            Err(_) if ZSTD.starts_with(file) || file.starts_with(&ZSTD) => {
+                return Err(TraceError::CutShort("its first zstd frame is cut short or damaged"));
+            }
+            Err(_) => return Err(TraceError::NotATrace("it is not compressed with zstd")),
+        };
+        let header = match parse_header(&first) {
+            Some(Ok(header)) => header,
+            Some(Err(found)) => return Err(TraceError::Version { found }),
+            None => return Err(TraceError::NotATrace("its first line is no header of a trace")),
+        };
+        let (state, ended, cut) = (LineState::default(), false, None);
+        Ok((header, Self { lines, state, records: 0, accesses: 0, marks: 0, ended, cut, stop }))
+    }
+
+    /// Why what follows the last record is not there; `None` for a complete trace, once it has been read.
+    pub fn cut(&self) -> Option<&str> {
+        self.cut.as_deref()
+    }
+
+    fn read(&mut self) -> Result<TraceRecord, String> {
+        if self.stop.load(Ordering::Relaxed) {
             return Err("reading it was stopped".into());
         }
-        let line = lines.next_line()?.ok_or("it has no last line: the recording was cut short")?;
-        let record =
-            state.parse(&line).ok_or_else(|| format!("line {} is no record", records.len() + 2))?;
-        if records.len() as u64 >= MOST_RECORDS {
+        let line =
+            self.lines.next_line()?.ok_or("it has no last line: the recording was cut short")?;
+        let record = self
+            .state
+            .parse(&line)
+            .ok_or_else(|| format!("line {} is no record", self.records + 2))?;
+        if self.records >= MOST_RECORDS {
             return Err(format!("it has more than {MOST_RECORDS} records"));
         }
-        accesses += record.count();
-        if accesses > MOST_ACCESSES {
+        self.accesses += record.count();
+        if self.accesses > MOST_ACCESSES {
             return Err(format!("it has more than {MOST_ACCESSES} accesses"));
         }
-        let ends = matches!(record, TraceRecord::Mark { mark: TraceMark::End { .. }, .. });
-        records.push(record);
-        if ends {
-            break;
+        if let TraceRecord::Mark { mark, .. } = &record {
+            self.marks += line.len();
+            if self.marks > MOST_MARKS {
+                return Err(format!("its marks have more than {} MiB", MOST_MARKS >> 20));
+            }
+            self.ended = matches!(mark, TraceMark::End { .. });
         }
+        self.records += 1;
+        Ok(record)
     }
-    match lines.next_line() {
-        Ok(None) => Ok(()),
-        _ => Err("something follows its last line".into()),
+}
+
+impl Iterator for TraceRecords<'_> {
+    type Item = TraceRecord;
+
+    fn next(&mut self) -> Option<TraceRecord> {
+        if self.ended || self.cut.is_some() {
+            return None;
+        }
+        let record = self.read().map_err(|why| self.cut = Some(why)).ok()?;
+        if self.ended && !matches!(self.lines.next_line(), Ok(None)) {
+            self.cut = Some("something follows its last line".into());
+        }
+        Some(record)
     }
 }
 

@@ -130,30 +130,48 @@ impl NamedTrace {
     }
 }
 
-/// Reads a trace.
-pub fn read_trace(path: &Path, stop: Arc<AtomicBool>) -> Result<Trace, JobError> {
+/// Reads the bytes of a trace.
+pub(super) fn read_bytes(path: &Path, stop: &AtomicBool) -> Result<Vec<u8>, JobError> {
     let bytes = read_input(path, LARGEST_FILE, &|| stop.load(Ordering::Relaxed));
-    let bytes = bytes.map_err(|error| match error {
+    bytes.map_err(|error| match error {
         InputError::NotAFile(what) => JobError::NotAFile { path: path.to_owned(), what },
         InputError::TooLarge(len) => {
             JobError::FileTooLarge { path: path.to_owned(), len, max: LARGEST_FILE }
         }
         InputError::Stopped => JobError::Interrupted,
         InputError::Io(source) => JobError::ReadFile { path: path.to_owned(), source },
-    })?;
+    })
+}
+
+/// The error of a file whose first line cannot be read.
+pub(super) fn unreadable(path: &Path, source: TraceError) -> JobError {
     let path = path.to_owned();
-    let trace = Trace::read_until(&bytes, stop).map_err(|source| match source {
+    match source {
         TraceError::CutShort(why) => JobError::TraceCut { path, accesses: 0, why: why.to_owned() },
         source => JobError::Trace { path, source },
-    })?;
+    }
+}
+
+/// Reads a trace.
+pub fn read_trace(path: &Path, stop: Arc<AtomicBool>) -> Result<Trace, JobError> {
+    let bytes = read_bytes(path, &stop)?;
+    let trace = Trace::read_until(&bytes, stop).map_err(|source| unreadable(path, source))?;
     if trace.stopped() { Err(JobError::Interrupted) } else { Ok(trace) }
 }
 
 /// The error of a trace that is cut short or was full.
 pub fn cut(path: &Path, trace: &Trace) -> Option<JobError> {
-    let full = trace.is_full().then(|| "it was full".to_owned());
-    let why = trace.cut.clone().or(full)?;
-    let accesses = usize::try_from(trace.count()).unwrap_or(usize::MAX);
+    cut_after(path, trace.count(), trace.cut.as_deref(), trace.is_full())
+}
+
+pub(super) fn cut_after(
+    path: &Path,
+    accesses: u64,
+    cut: Option<&str>,
+    full: bool,
+) -> Option<JobError> {
+    let why = cut.or(full.then_some("it was full"))?.to_owned();
+    let accesses = usize::try_from(accesses).unwrap_or(usize::MAX);
     Some(JobError::TraceCut { path: path.to_owned(), accesses, why })
 }
 

@@ -10,4 +10,4 @@ pub(super) use structure::structure;
 
 pub use file::{FinishedTrace, TraceFile, cut, read_trace};
 pub use replay::{ReplayedResult, TraceDiffOutcome, TraceReplayOutcome, trace_diff, trace_replay};
-pub use show::{RegisterCount, TraceLine, TraceShowOutcome, trace_show};
+pub use show::{RegisterCount, ShownTrace, TraceLine, TraceShowOutcome, trace_show};
