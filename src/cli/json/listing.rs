@@ -32,9 +32,9 @@ impl Serialize for ListingResult<'_> {
         let mut map = serializer.serialize_map(None)?;
         for (key, value) in result.as_object().into_iter().flatten() {
             match key.as_str() {
-                "marks" => map.serialize_entry(key, &Lines(|| lists.marks()))?,
+                "marks" => map.serialize_entry(key, &ReadList(|| lists.marks()))?,
                 "lines" if value.is_array() => {
-                    map.serialize_entry(key, &Lines(|| lists.lines()))?
+                    map.serialize_entry(key, &ReadList(|| lists.lines()))?
                 }
                 _ => map.serialize_entry(key, value)?,
             }
@@ -43,9 +43,9 @@ impl Serialize for ListingResult<'_> {
     }
 }
 
-struct Lines<F>(F);
+struct ReadList<F>(F);
 
-impl<I: Iterator<Item: Serialize>, F: Fn() -> I> Serialize for Lines<F> {
+impl<I: Iterator<Item: Serialize>, F: Fn() -> I> Serialize for ReadList<F> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq((self.0)())
     }

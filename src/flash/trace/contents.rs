@@ -80,13 +80,13 @@ impl GatewayView {
 /// What several readings of one place showed, one of which may have been wrong: the value of the majority; of
 /// two readings that differ, the later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Believed<T> {
+pub struct Majority<T> {
     value: T,
     /// Readings that showed it, less those that did not since it was taken.
     votes: u32,
 }
 
-impl<T: Copy + PartialEq> Believed<T> {
+impl<T: Copy + PartialEq> Majority<T> {
     pub(super) fn first(value: T) -> Self {
         Self { value, votes: 1 }
     }
@@ -144,7 +144,7 @@ mod tests {
             [("a", 'a'), ("ab", 'b'), ("aab", 'a'), ("baa", 'a'), ("aba", 'a'), ("aabba", 'a')]
         {
             let mut readings_left = readings.chars();
-            let mut seen = Believed::first(readings_left.next().unwrap());
+            let mut seen = Majority::first(readings_left.next().unwrap());
             readings_left.for_each(|reading| seen.see(reading));
             assert_eq!(seen.value(), believed, "{readings}");
         }

@@ -16,7 +16,7 @@ mod tests;
 pub use access::{TraceAccess, TraceOp, TraceValue};
 pub use blocks::{BlockWords, TraceBlock};
 pub use compare::{DifferenceKind, TraceComparison, TraceDifference, compare};
-pub use contents::Believed;
+pub use contents::Majority;
 pub use format::{FULL, LARGEST_FILE, TRACE_FORMAT, TraceHeader, TraceMark, TraceRecord};
 pub use reader::{Trace, TraceError, TraceRecords};
 pub use recorder::{SeenFlash, SeenWord, Structure, TraceRecorder};

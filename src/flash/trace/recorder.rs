@@ -2,7 +2,7 @@
 
 use super::access::{TraceAccess, TraceOp, TraceValue};
 use super::collector::BlockCollector;
-use super::contents::{Believed, DataWord, GatewayView};
+use super::contents::{DataWord, GatewayView, Majority};
 use super::format::{
     LARGEST_FILE, LARGEST_TEXT, LineState, MOST_ACCESSES, MOST_LINES, TraceHeader, TraceMark,
     TraceRecord, header_line,
@@ -33,7 +33,7 @@ pub struct SeenWord {
 }
 
 /// The words that are believed, by flash address.
-pub type SeenFlash = BTreeMap<u32, Believed<SeenWord>>;
+pub type SeenFlash = BTreeMap<u32, Majority<SeenWord>>;
 
 /// Makes what a replay needs out of the flash as its readings showed it: words by address, none of which may hold what
 /// a trace must not hold.
@@ -278,7 +278,7 @@ impl Recording {
             };
             let seen = SeenWord { number, word };
             let entry = self.flash.entry(at);
-            entry.and_modify(|believed| believed.see(seen)).or_insert(Believed::first(seen));
+            entry.and_modify(|believed| believed.see(seen)).or_insert(Majority::first(seen));
         }
         value
     }

@@ -5,7 +5,7 @@
 //! ([`stand_in`]), equal ones equal.
 
 use super::access::{TraceAccess, TraceOp, TraceValue};
-use super::contents::{Believed, DataWord, GatewayView};
+use super::contents::{DataWord, GatewayView, Majority};
 use super::format::{LONGEST_TIME, TraceMark, TraceRecord};
 use super::reader::Trace;
 use crate::card::{BarAccess, Clock, CrError, CrOffset, CrSpace, Reg};
@@ -208,7 +208,7 @@ impl ReplayedCard {
     pub fn flash(&self) -> Vec<(u32, u32)> {
         let player = self.0.borrow();
         let mut gateway = GatewayView::default();
-        let mut words: HashMap<u32, Believed<u32>> = HashMap::new();
+        let mut words: HashMap<u32, Majority<u32>> = HashMap::new();
         let all = Ahead { record: 0, done: 0, ..player.ahead.clone() };
         for access in all.records.iter().flat_map(TraceRecord::accesses) {
             if player.stop.load(Ordering::Relaxed) {
@@ -223,7 +223,7 @@ impl ReplayedCard {
                         && let DataWord::Flash(at) = gateway.data(n)
                     {
                         let (word, entry) = (plain(value), words.entry(at));
-                        entry.and_modify(|seen| seen.see(word)).or_insert(Believed::first(word));
+                        entry.and_modify(|seen| seen.see(word)).or_insert(Majority::first(word));
                     }
                 }
                 _ => {}
