@@ -3,7 +3,7 @@
 use super::json::{Document, ErrorCode, ErrorReport};
 use super::page::Page;
 use super::text::name_of;
-use crate::flash::{Boots, Phase, Stopped};
+use crate::flash::{Boots, Stopped};
 use crate::job::{Code, Exit, HintContext, JobError, Outcome, causes, one_line};
 use crate::plan::CheckId;
 
@@ -134,16 +134,6 @@ impl Failure {
 
 /// Where a job stopped and what is left on the card.
 fn stopped_where(stopped: &Stopped) -> String {
-    let step = match stopped.phase {
-        Phase::Backup => "during the backup",
-        Phase::Erase => "while erasing",
-        Phase::Write => "while writing",
-        Phase::Verify => "while reading back",
-        Phase::Commit => "while making the new image bootable",
-        Phase::Trial => "while trying the new firmware",
-        Phase::Read => "while reading",
-    };
-    let place = stopped.at.map(|at| format!(" at 0x{:06x}", at.0)).unwrap_or_default();
     let left = match (stopped.touched, stopped.boots) {
         (false, _) => "nothing was changed",
         (true, Boots::OldImage) => "the card still boots the old image",
@@ -155,7 +145,7 @@ fn stopped_where(stopped: &Stopped) -> String {
         (true, Boots::Nothing) => "the card holds no image that is sure to boot",
         (true, Boots::Unknown) => "what the card would boot cannot be read",
     };
-    format!("stopped {step}{place}; {left}")
+    format!("stopped {}; {left}", stopped.place())
 }
 
 #[cfg(test)]

@@ -111,7 +111,7 @@ impl Boots {
 
 /// A transition that failed.
 #[derive(Debug, thiserror::Error)]
-#[error("stopped in phase {phase:?} at {at:?}")]
+#[error("stopped {}", self.place())]
 pub struct Stopped {
     /// Where in the job.
     pub phase: Phase,
@@ -125,4 +125,12 @@ pub struct Stopped {
     pub seen: Option<ResetSeen>,
     #[source]
     pub source: FlashError,
+}
+
+impl Stopped {
+    /// Step and flash address.
+    pub fn place(&self) -> String {
+        let at = self.at.map(|at| format!(" at 0x{:06x}", at.0)).unwrap_or_default();
+        format!("{}{at}", self.phase.step())
+    }
 }

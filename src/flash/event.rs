@@ -26,6 +26,21 @@ pub enum Phase {
     Read,
 }
 
+impl Phase {
+    /// When something happened in it.
+    pub fn step(self) -> &'static str {
+        match self {
+            Self::Backup => "during the backup",
+            Self::Erase => "while erasing",
+            Self::Write => "while writing",
+            Self::Verify => "while reading back",
+            Self::Commit => "while making the new image bootable",
+            Self::Trial => "while trying the new firmware",
+            Self::Read => "while reading",
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "event")]
 pub enum Event {

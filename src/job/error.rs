@@ -224,7 +224,7 @@ fn after_change(written: Option<&Version>, boots: Option<&BootReport>) -> String
     match boots.map(|boots| (boots.start, boots.version)) {
         None => format!("the flash was changed{written}, and what would boot could not be read"),
         Some((Some(start), version)) => format!(
-            "the flash holds {} at {:#x}, which boots; a later step failed",
+            "the flash holds {} at {:#x}, complete and verified; a later step failed",
             version.map_or_else(|| "an image".to_owned(), |v| v.to_string()),
             start.0
         ),

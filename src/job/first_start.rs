@@ -194,7 +194,8 @@ pub(super) fn refused(
             | Invalidated::Failed(FlashError::Card(CardError::Gone { .. }))
     );
     let now = match (&now, old_runs) {
-        _ if gone => format!("the card ran {old} again, and answers no more"),
+        (_, true) if gone => format!("the card ran {old} again, and answers no more"),
+        (_, false) if gone => "the card answers no more".to_owned(),
         _ if register_still => {
             let how = format!("it changed under neither {old} nor {new}");
             let next = match facts.save_still(how) {

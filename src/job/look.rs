@@ -23,9 +23,7 @@ pub(super) fn look(
 ) -> Result<ResetSeen, JobError> {
     let seen = watched_reset(device, facts, wanted, events)?;
     let runs = seen.firmware.state == FirmwareState::Runs;
-    let to_a_driver = device.original_driver().is_some();
-    let stopped = life_shows && !seen.firmware.lives && to_a_driver;
-    if runs && !stopped {
+    if runs && (seen.firmware.lives || !life_shows) {
         return Ok(seen);
     }
     device.note(Mark::Boots(false));

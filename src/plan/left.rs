@@ -77,13 +77,17 @@ impl BootsBefore {
         };
         let report = BootReport::among(places, self.chip, evidence);
         let found = now.iter().find(|slot| Some(slot.start) == report.start);
+        // The image that booted may be written again to the other half.
+        let booted = self.slots.iter().find(|slot| Some(slot.start) == self.booted);
+        let kept = booted.filter(|booted| self.same(&now, booted)).map(|booted| booted.start);
+        let is_new =
+            |slot: &&ImageSlot| new.is_some() && slot.bytes() == new && Some(slot.start) != kept;
         // The register may name either one.
-        let is_new = |slot: &&ImageSlot| new.is_some() && slot.bytes() == new;
         let written = now.iter().find(is_new).map(|slot| slot.start);
         let stays = |slot: &ImageSlot| Some(slot.start) != written && self.same(&now, slot);
         let boots = match found {
             Some(_) if written.is_some() && self.slots.iter().any(stays) => Boots::EitherImage,
-            Some(slot) if new.is_some() && slot.bytes() == new => Boots::NewImage,
+            Some(slot) if is_new(&slot) => Boots::NewImage,
             Some(_) => Boots::OldImage,
             None if may_hide_an_image(flash, self.chip, wavering) => Boots::Unknown,
             None => Boots::Nothing,

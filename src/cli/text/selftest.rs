@@ -42,8 +42,11 @@ pub(in crate::cli) fn selftest(outcome: &SelftestOutcome) -> Page {
     }
     if let Some(record) = &outcome.record {
         out.line(format_args!("record: {}", crate::escape::path(record)));
-    } else if outcome.card.is_some() && outcome.serial.is_none() {
-        out.line("record: none, the card has no serial number in configuration space");
+    } else if outcome.card.is_some() {
+        out.line(match outcome.serial {
+            None => "record: none, the card has no serial number in configuration space",
+            Some(_) => "record: none was kept",
+        });
     }
     out
 }

@@ -39,7 +39,7 @@ impl Stages {
             return Err(JobError::Interrupted);
         }
         let finding = match self.in_the_way(needs) {
-            Some(other) => StageFinding::skipped(format!("{} is contradicted", other.name())),
+            Some(why) => StageFinding::skipped(why),
             None => match as_finding(body(events)) {
                 Ok(finding) => finding,
                 Err(error) => {
@@ -57,13 +57,14 @@ impl Stages {
         Ok(())
     }
 
-    /// The contradiction for which a stage that needs these is skipped.
-    fn in_the_way(&self, needs: &[StageId]) -> Option<StageId> {
+    /// Why a stage that needs these is skipped.
+    fn in_the_way(&self, needs: &[StageId]) -> Option<String> {
         let needed = |stage: &&StageReport| needs.contains(&stage.id);
-        let stage = self.0.iter().filter(needed).find(|stage| {
-            matches!(stage.result, StageResult::Contradicted | StageResult::Skipped)
-        })?;
-        Some(stage.id)
+        self.0.iter().filter(needed).find_map(|stage| match stage.result {
+            StageResult::Contradicted => Some(format!("{} is contradicted", stage.id.name())),
+            StageResult::Skipped => Some(stage.detail.clone()),
+            StageResult::Proved | StageResult::Unknown => None,
+        })
     }
 
     /// The first contradiction.

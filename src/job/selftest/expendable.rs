@@ -3,14 +3,15 @@
 use super::driver::DriverFacts;
 use super::outcome::SelftestOutcome;
 use crate::flash::{
-    EraseSize, Event, Events, FlashChip, SectorAction, SectorMap, SectorPlan, Signature, overlap,
+    EraseSize, Event, Events, FlashChip, FlashError, SectorAction, SectorMap, SectorPlan,
+    Signature, overlap,
 };
 use crate::host::Mark;
 use crate::image::{Contents, FlashAddr};
 use crate::job::assumptions::Stages;
 use crate::job::run::left_behind;
 use crate::job::session::{CardFacts, snapshot};
-use crate::job::settle::{LeftProbe, settled_boot};
+use crate::job::settle::{LeftProbe, after_change, settled_boot};
 use crate::job::stage::{StageFinding, StageId};
 use crate::job::{Device, ImageFile, JobError, WriteRequest, backup, store, write};
 use crate::plan::{BurnOptions, CardSnapshot, ImageSlot, NvGeometry};
@@ -96,7 +97,30 @@ pub(super) fn run(
         return burn_again(device, &card, consent, stages, events);
     };
     device.mark(Mark::FlashTouched)?;
-    let chip = card.flash_chip.clone();
+    let ended = erases(device, &card, place, stages, events);
+    let found = settled_boot(device).ok().flatten();
+    let boots = found.as_ref().is_some_and(|found| found.start.is_some());
+    device.note(Mark::Boots(boots));
+    let ended = ended.and_then(|()| burn_again(device, &card, consent, stages, events));
+    let programmed = stages.records().iter().any(|stage| stage.id == BlankProgram);
+    ended.map_err(|error| match error {
+        JobError::Interrupted | JobError::Flash(FlashError::Interrupted) if programmed => {
+            after_change(None, found.as_ref(), outcome.backup.as_deref(), error)
+        }
+        other => other,
+    })
+}
+
+/// Programs and erases in the free block at `place`.
+fn erases(
+    device: &mut Device,
+    card: &CardSnapshot,
+    place: u32,
+    stages: &mut Stages,
+    events: &mut dyn Events,
+) -> Result<(), JobError> {
+    use StageId::{BlankProgram, Erase4K, Erase64K, WriteEnable};
+    let chip = &card.flash_chip;
     stages.run(BlankProgram, &[WriteEnable], events, &mut |_| {
         if chip.byte_program {
             return Ok(StageFinding::unknown("this chip programs single bytes"));
@@ -113,13 +137,10 @@ pub(super) fn run(
             if chip.geometry.erase_time(size).is_none() {
                 return Ok(StageFinding::unknown("the chip has no erase of this size"));
             }
-            erase(device, &card, place, size, events)
+            erase(device, card, place, size, events)
         })?;
     }
-    let found = settled_boot(device).ok().flatten();
-    let boots = found.is_some_and(|found| found.start.is_some());
-    device.note(Mark::Boots(boots));
-    burn_again(device, &card, consent, stages, events)
+    Ok(())
 }
 
 /// The last block of 64 KiB that is blank, has blank or compared neighbours, and belongs to no image and to

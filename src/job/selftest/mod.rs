@@ -17,14 +17,15 @@ pub use outcome::SelftestOutcome;
 
 use self::kernel::KernelMessages;
 use super::assumptions::{Stages, as_finding, confirmed, flash, is_usable, registers};
+use super::look::shows_life;
 use super::proofs::BoardKey;
 use super::session::{CardFacts, psid_of};
 use super::stage::{StageFinding, StageId, StageRecord, StageResult};
-use super::{Device, JobError};
+use super::{AfterReset, Device, JobError};
 use crate::card::{CardError, Chip, Semaphore, SemaphoreState};
 use crate::flash::trace::TraceMark;
 use crate::flash::{ChainVerdict, Events};
-use crate::host::{KernelLog, PciCard};
+use crate::host::{KernelLog, Mark, PciCard};
 use crate::plan::CardSnapshot;
 
 /// RDID and reads of the stage `gateway`, and RDSR.
@@ -64,6 +65,7 @@ pub fn selftest(
     let mut stages = Stages::default();
     let mut read = FlashRead::default();
     let mut kernel = KernelMessages::of(log);
+    let lived = shows_life(device)?;
     let ended = {
         let seen = (&mut read, &mut kernel);
         run(device, &facts, &outcome.driver, request, seen, &mut stages, events)
@@ -72,7 +74,9 @@ pub fn selftest(
         Some(consent) => expendable::run(device, &facts, consent, outcome, &mut stages, events),
         None => Ok(()),
     });
-    let ended = ended.and_then(|()| restored(device, &outcome.driver, kernel, &mut stages, events));
+    let before = Before { facts: &facts, lived, tools_interface: request.tools_interface };
+    let ended =
+        ended.and_then(|()| restored(device, before, &outcome.driver, kernel, &mut stages, events));
     if ended.is_ok() || stages.contradiction().is_some() {
         outcome.record = keep(&facts, &read, &stages);
     }
@@ -158,7 +162,9 @@ fn run(
         needs.push(id);
     }
     let Some(card) = read.card.as_ref() else {
-        for id in [Images, Running, Identity, SettingsArea] {
+        let asked = [(ToolsInterface, request.tools_interface), (Reset, request.reset)];
+        let asked = asked.into_iter().filter(|(_, asked)| *asked).map(|(id, _)| id);
+        for id in [Images, Running, BootAddress, Identity, SettingsArea].into_iter().chain(asked) {
             stages.run(id, &[Readings], events, &mut |_| {
                 Ok(StageFinding::unknown("the flash was not read"))
             })?;
@@ -179,7 +185,9 @@ fn run(
         })?;
     }
     if request.reset {
-        stages.run(Reset, &[Images], events, &mut |_| reset::reset(device, facts, card, kernel))?;
+        stages.run(Reset, &[Images], events, &mut |events| {
+            reset::reset(device, facts, card, kernel, events)
+        })?;
     }
     Ok(())
 }
@@ -194,16 +202,31 @@ fn needs_of_registers(usable: bool) -> &'static [StageId] {
     if usable { &[] } else { &[StageId::Transports] }
 }
 
-/// Gives the card back, and looks whether card and host are as before.
+/// What is compared with the card at the end.
+#[derive(Clone, Copy)]
+struct Before<'a> {
+    facts: &'a CardFacts,
+    /// The firmware showed life.
+    lived: bool,
+    tools_interface: bool,
+}
+
+/// Gives the card back, and looks whether card and host are as before. A driver does not get a card whose
+/// firmware has stopped.
 fn restored(
     device: &mut Device,
+    before: Before<'_>,
     driver: &DriverFacts,
     kernel: KernelMessages,
     stages: &mut Stages,
     events: &mut dyn Events,
 ) -> Result<(), JobError> {
     let mut taken = Vec::new();
-    for semaphore in [Semaphore::FlashProgramming, Semaphore::ToolsHcr, Semaphore::Flash] {
+    let tools = before.tools_interface.then_some(Semaphore::ToolsHcr);
+    let used = [Semaphore::FlashProgramming, Semaphore::Flash].into_iter().chain(tools);
+    let stopped = before.lived && !shows_life(device)?;
+    // Firmware that hangs may keep one, and the next reset ends that.
+    for semaphore in used.filter(|_| !stopped) {
         let free = match device.card.probe_semaphore(semaphore)? {
             SemaphoreState::Free => true,
             SemaphoreState::Held => false,
@@ -219,6 +242,16 @@ fn restored(
     }
     // The last frees of semaphores reach the card before the transport closes.
     device.card.confirm_writes()?;
+    if stopped {
+        device.note(Mark::NoFirmware);
+        let what = "the firmware that ran before has stopped";
+        stages.add(StageId::Restored, StageFinding::contradicted(what), events);
+        return Err(JobError::NotActivated {
+            wanted: before.facts.running.map_or_else(|| "firmware".into(), |v| v.to_string()),
+            running: "the register at 0x41270 stands still, or no firmware runs".into(),
+            left: AfterReset::NoFirmware,
+        });
+    }
     device.end();
     if let Some(error) = device.not_put_back() {
         return Err(error);

@@ -1,10 +1,12 @@
 //! Stages that need consent: commands to the running firmware, and a reset.
 
 use super::kernel::KernelMessages;
-use crate::card::{BootStep, Card, ToolsError};
+use crate::card::{BootStep, Card, FirmwareState, ToolsError};
+use crate::flash::Events;
 use crate::host::Borrowed;
 use crate::image::Version;
 use crate::job::activate::may_reset;
+use crate::job::look::{in_words, seen_version, shows_life, watched_reset};
 use crate::job::session::{CardFacts, version};
 use crate::job::stage::StageFinding;
 use crate::job::{Device, JobError};
@@ -34,15 +36,16 @@ pub(super) fn reset(
     facts: &CardFacts,
     card: &CardSnapshot,
     kernel: &mut KernelMessages,
+    events: &mut dyn Events,
 ) -> Result<StageFinding, JobError> {
     if facts.recovery {
         return Ok(StageFinding::unknown("a card in recovery mode is not reset"));
     }
-    if card.boots().start.is_none() {
+    let (Some(_), Some(wanted)) = (card.boots().start, card.boots().version) else {
         return Ok(StageFinding::unknown(
             "not reset: no image on the flash is relied on to boot, and a reset may end in recovery mode",
         ));
-    }
+    };
     if device.locks_again(card.images()) {
         return Ok(StageFinding::unknown(
             "not reset: a reset locks this card, which has a hardware access key; give it with --key-file FILE",
@@ -54,33 +57,37 @@ pub(super) fn reset(
     // What the kernel reported before is about other stages.
     kernel.new_lines(device);
     let config = configuration(device);
-    let clock = device.card.clock();
-    let since = |start| clock.now().saturating_sub(start).as_millis() as u64;
     // The chip is idle, and nothing is sent to it before the reset.
     drop(device.lock()?);
-    let start = clock.now();
     let by_vfio = device.card.hold_flash()?.function_reset()?;
-    let vfio_ms = since(start);
     let vfio_curve = device.card.boot_curve().to_vec();
     let vfio_config = configuration(device);
     let before = device.card.running_version()?.map(version);
 
-    let start = clock.now();
-    let seen = device.lock()?.software_reset()?;
-    let ms = since(start);
-    let after = device.card.running_version()?.map(version);
+    let lived = shows_life(device)?;
+    drop(device.lock()?);
+    let seen = watched_reset(device, facts, wanted, events)?;
+    let after = seen_version(&seen);
     let curve = device.card.boot_curve();
-    let mut finding = judge(before, after, seen, curve.len() > 1, card);
+    let runs = seen.firmware.state == FirmwareState::Runs && (seen.firmware.lives || !lived);
+    let mut finding = match runs {
+        true => judge(before, after, seen.arrived, curve.len() > 1, card),
+        false => StageFinding::contradicted(format!(
+            "the reset ended with a card whose firmware does not run: {}",
+            in_words(&seen)
+        )),
+    };
     let what = match by_vfio {
         None => "there is none",
         Some(true) => "restarts the chip",
         Some(false) if vfio_curve.len() > 1 => "restarts the chip, whose semaphore 63 stays taken",
         Some(false) => "does not restart the chip",
     };
-    finding = finding.with("vfio_reset", what.to_owned()).with("vfio_ready_ms", vfio_ms);
+    finding = finding.with("vfio_reset", what.to_owned());
+    finding = finding.with("vfio_ready_ms", ready_ms(&vfio_curve));
     finding = with_curve(finding, "vfio_seen", &vfio_curve);
     finding = with_changes(finding, "vfio_config", &config, &vfio_config);
-    finding = with_curve(finding.with("ready_ms", ms), "seen", curve);
+    finding = with_curve(finding.with("ready_ms", ready_ms(curve)), "seen", curve);
     finding = with_changes(finding, "config", &config, &configuration(device));
     if let Some(version) = after {
         finding = finding.with("running", version.to_string());
@@ -88,6 +95,11 @@ pub(super) fn reset(
     let lines = kernel.new_lines(device);
     finding = finding.with("kernel_messages", lines.len() as u64);
     Ok(lines.into_iter().fold(finding, |finding, line| finding.with("kernel", line)))
+}
+
+/// When the card showed what it shows now, after the wait that ended with it.
+fn ready_ms(curve: &[BootStep]) -> u64 {
+    curve.last().map_or(0, |step| step.ms)
 }
 
 fn with_curve(finding: StageFinding, name: &str, curve: &[BootStep]) -> StageFinding {
@@ -129,24 +141,25 @@ fn judge(
     booted: bool,
     card: &CardSnapshot,
 ) -> StageFinding {
-    let name = |version: Option<Version>| version.map_or("none".into(), |v| v.to_string());
     let versions = || card.bootable().filter_map(|slot| slot.image()?.fw_version());
-    if !seen {
-        StageFinding::contradicted("semaphore 63 is still taken: the reset did not arrive")
-    } else if after.is_none() || versions().any(|version| Some(version) == after) {
-        if before != after || booted {
-            StageFinding::proved(format!("the reset loaded the firmware: {} runs", name(after)))
-        } else {
-            StageFinding::unknown(format!(
-                "the reset arrived; {} ran before and runs now, so whether it was loaded anew is not known",
-                name(after)
-            ))
-        }
-    } else {
+    let Some(runs) = after.filter(|_| seen) else {
+        return match seen {
+            true => StageFinding::unknown("the reset arrived; the firmware shows no version"),
+            false => {
+                StageFinding::contradicted("semaphore 63 is still taken: the reset did not arrive")
+            }
+        };
+    };
+    if !versions().any(|version| version == runs) {
+        let boots = versions().next().map_or("none".into(), |v| v.to_string());
         StageFinding::contradicted(format!(
-            "the reset arrived and loaded nothing: {} runs, the flash boots {}",
-            name(after),
-            name(versions().next())
+            "the reset arrived and loaded nothing: {runs} runs, the flash boots {boots}"
+        ))
+    } else if before != after || booted {
+        StageFinding::proved(format!("the reset loaded the firmware: {runs} runs"))
+    } else {
+        StageFinding::unknown(format!(
+            "the reset arrived; {runs} ran before and runs now, so whether it was loaded anew is not known"
         ))
     }
 }

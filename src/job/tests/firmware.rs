@@ -84,8 +84,21 @@ fn firmware_that_has_stopped_is_not_confirmed() {
             let bench = Bench::new();
             defective(&card, FirmwareDefect::Dies { ms, silent: false });
             let mut device = opened(&card);
-            let outcome =
-                bench.burn_and_start(&mut device, &bench.image(&new), untried(&card)).unwrap();
+            let ended = bench.burn_and_start(&mut device, &bench.image(&new), untried(&card));
+            let outcome = match ended {
+                // The look has shown it.
+                Err(error) => {
+                    assert_eq!(untried(&card), StartRequest::Trial, "{error}");
+                    assert_eq!(error.outcome().exit, Exit::NeedsRecover, "{error}");
+                    assert!(
+                        super::super::error_text::error_chain(&error).contains("0x41270"),
+                        "{error}"
+                    );
+                    continue;
+                }
+                Ok(outcome) => outcome,
+            };
+            assert_eq!(untried(&card), StartRequest::Untried, "{ms} ms");
             let activation = outcome.activation.unwrap();
             assert_eq!(activation.after, Some(new.version));
             assert!(!activation.confirmed, "{ms} ms");

@@ -1,11 +1,11 @@
-//! The self-test, interrupted: card and host are as found.
+//! The self-test, interrupted: card and host are as found. And what it reports where they are not.
 
 use super::bench::*;
 use super::selftest::*;
-use crate::flash::{Event, Events, Phase};
+use crate::flash::{Boots, Event, Events, Phase};
 use crate::host::BorrowedBench;
 use crate::job::*;
-use crate::sim::{BootOutcome, SimCard};
+use crate::sim::{BootOutcome, Fault, FirmwareDefect, SimCard};
 
 /// Requests a stop once this stage is done, and then, where there is one, this phase has begun.
 struct StopAfter {
@@ -83,11 +83,52 @@ fn an_interruption_after_any_stage_leaves_card_and_host_as_found() {
             continue;
         }
         let error = ended.unwrap_err();
-        assert_eq!(error.outcome().exit, Exit::Interrupted, "{what}: {error}");
+        // 130 is an interruption before the first erase.
+        let erased = [StageId::BlankProgram, StageId::Erase4K, StageId::Erase64K];
+        let exit = if erased.contains(&stage.id) { Exit::StillBoots } else { Exit::Interrupted };
+        assert_eq!(error.outcome().exit, exit, "{what}: {error}");
         assert!(card.flash() == before, "{what}");
         interrupted += 1;
     }
     assert!(interrupted > 15, "{interrupted}");
+}
+
+#[test]
+fn a_stop_while_the_same_image_is_burned_again_boots_the_old_one() {
+    let card = quick_pro_card(None);
+    let mut events = StopAfter { phase: Some(Phase::Write), ..StopAfter::stage(StageId::Erase64K) };
+    let error = on_a_host(&Bench::new(), &card, &mut events, "write").unwrap_err();
+    let JobError::Stopped { stopped, .. } = &error else { panic!("{error}") };
+    assert_eq!(stopped.boots, Boots::OldImage);
+}
+
+#[test]
+fn a_card_whose_firmware_does_not_survive_the_test_is_no_success() {
+    let dies = |ms, silent| FirmwareDefect::Dies { ms, silent };
+    for defect in [
+        FirmwareDefect::NeverStarts { recovery_id: false },
+        FirmwareDefect::NeverStarts { recovery_id: true },
+        dies(0, false),
+        dies(700, false),
+        dies(2500, false),
+        dies(700, true),
+    ] {
+        let card = quick_pro_card(None);
+        card.inject(Fault::Firmware { fw_version: version("2.36.5150"), defect });
+        let bench = Bench::new();
+        let request = SelftestRequest { reset: true, ..SelftestRequest::default() };
+        let mut known = None;
+        let mut device = kept(&bench, &card);
+        let ended = selftest(&mut device, facts(), request, None, &mut (), &mut known);
+        let error = ended.unwrap_err();
+        let silent = matches!(defect, FirmwareDefect::Dies { silent: true, .. });
+        let exit = if silent { Exit::OutcomeUnknown } else { Exit::NeedsRecover };
+        assert_eq!(error.outcome().exit, exit, "{defect:?}: {error}");
+        let stages = known.unwrap().stages;
+        let proved =
+            |id: StageId| stages.iter().any(|s| s.id == id && s.result == StageResult::Proved);
+        assert!(!proved(StageId::Reset) && !proved(StageId::Restored), "{defect:?}");
+    }
 }
 
 #[test]
@@ -123,7 +164,7 @@ fn an_interruption_in_any_phase_of_the_burn_leaves_a_card_that_boots_and_the_hos
 fn the_default_card_is_tested_interrupted_and_left_as_found_too() {
     let original = quick_owner_card();
     let before = original.flash();
-    for stage in [StageId::Readings, StageId::Reset, StageId::WriteEnable, StageId::Erase64K] {
+    for stage in [StageId::Readings, StageId::Reset, StageId::WriteEnable] {
         let what = format!("{stage:?}");
         let card = original.fork();
         let mut events = StopAfter::stage(stage);

@@ -182,6 +182,7 @@ fn a_card_that_falls_silent_on_trial_keeps_both_images() {
         let text = error.to_string();
         assert_eq!(error.outcome().exit, Exit::OutcomeUnknown, "{text}");
         assert!(text.contains("both images are complete on the flash"), "{text}");
+        assert!(!text.contains("ran 2.36.5150 again"), "{text}");
         let hint = error.hint(&HintContext::default()).unwrap();
         assert!(hint.contains("power the machine off and on"), "{hint}");
         assert_eq!(signatures(&card), 2);
