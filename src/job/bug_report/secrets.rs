@@ -44,9 +44,9 @@ impl SecretField {
 /// Fields of a change with its values.
 pub(super) const CHANGE_VALUES: [&str; 3] = ["from", "to", "value"];
 
-/// A VSD on a command line of ours or of flint, as a word of a shell.
+/// A VSD on a command line of ours or of flint, as a word of a shell, or masked already.
 pub(super) static VSD_OPTION: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?s)(--?vsd[ =])((?:'[^']*'|\\'|\$'(?:\\.|[^'\\])*'|[^\s'])+)")
+    Regex::new(r"(?s)(--?vsd[ =])(\(masked\)|(?:'[^']*'|\\'|\$'(?:\\.|[^'\\])*'|[^\s'])+)")
         .expect("a constant pattern")
 });
 

@@ -21,7 +21,7 @@ fn same(recipe: &Recipe, image: &Image) {
     assert_eq!(info.fw_version, Some(recipe.version));
     let date = info.release_date.unwrap();
     let (year, month, day) = recipe.date;
-    assert_eq!(format!("{date}"), format!("{day}.{month}.{year}"));
+    assert_eq!(format!("{date}"), format!("{year:04}-{month:02}-{day:02}"));
     assert_eq!(info.device_id, Some(recipe.device_id));
     assert_eq!(info.psid, Some(recipe.psid.as_str().into()));
     assert_eq!(info.vsd, recipe.vsd.clone().map(Into::into));
