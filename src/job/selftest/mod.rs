@@ -74,7 +74,7 @@ pub fn selftest(
         Some(consent) => expendable::run(device, &facts, consent, outcome, &mut stages, events),
         None => Ok(()),
     });
-    let before = Before { facts: &facts, lived, tools_interface: request.tools_interface };
+    let before = BeforeTest { facts: &facts, lived, tools_interface: request.tools_interface };
     let ended =
         ended.and_then(|()| restored(device, before, &outcome.driver, kernel, &mut stages, events));
     if ended.is_ok() || stages.contradiction().is_some() {
@@ -204,7 +204,7 @@ fn needs_of_registers(usable: bool) -> &'static [StageId] {
 
 /// What is compared with the card at the end.
 #[derive(Clone, Copy)]
-struct Before<'a> {
+struct BeforeTest<'a> {
     facts: &'a CardFacts,
     /// The firmware showed life.
     lived: bool,
@@ -215,7 +215,7 @@ struct Before<'a> {
 /// firmware has stopped.
 fn restored(
     device: &mut Device,
-    before: Before<'_>,
+    before: BeforeTest<'_>,
     driver: &DriverFacts,
     kernel: KernelMessages,
     stages: &mut Stages,
