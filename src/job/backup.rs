@@ -288,7 +288,7 @@ pub(super) fn discard(backup: &Backup, events: &mut dyn Events) {
     let dir = escape::path(&backup.dir);
     events.emit(Event::Note {
         text: match removed {
-            Ok(()) => format!("the backup in {dir} was removed: a second reading did not confirm it"),
+            Ok(()) => format!("the backup in {dir} was removed: no second reading has confirmed it"),
             Err(error) => format!(
                 "the backup in {dir} is not confirmed by a second reading, and could not be removed: {error}"
             ),
