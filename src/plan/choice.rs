@@ -72,7 +72,7 @@ pub struct ImageChoice {
 pub enum NoChoice {
     /// None is valid, for this silicon and of this PSID.
     NoneFits(Vec<(usize, LeftOutReason)>),
-    /// Images of the same newest version differ.
+    /// Images of the same newest version differ; one of each.
     Several(Vec<usize>),
 }
 
@@ -101,7 +101,13 @@ pub fn choose_image(
     let best: Vec<usize> = best.into_iter().map(|(_, n)| n).collect();
     let chosen = best[0];
     if best.iter().any(|n| offers[*n].sha256 != offers[chosen].sha256) {
-        return Err(NoChoice::Several(best));
+        let mut different: Vec<usize> = Vec::new();
+        for n in best {
+            if !different.iter().any(|other| offers[*other].sha256 == offers[n].sha256) {
+                different.push(n);
+            }
+        }
+        return Err(NoChoice::Several(different));
     }
     left_out.extend(best[1..].iter().map(|n| (*n, LeftOutReason::Same)));
     left_out.extend(older.iter().map(|(_, n)| (*n, LeftOutReason::Older)));

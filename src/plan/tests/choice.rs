@@ -59,6 +59,10 @@ fn different_images_of_the_newest_version_are_refused() {
     let images =
         [(owners("2.42.5000"), "a"), (owners("2.36.5000"), "b"), (owners("2.42.5000"), "c")];
     assert_eq!(choose_image(&offers(&images), PSID, A1), Err(NoChoice::Several(vec![0, 2])));
+    // Copies of one count once.
+    let copies =
+        [(owners("2.42.5000"), "a"), (owners("2.42.5000"), "a"), (owners("2.42.5000"), "c")];
+    assert_eq!(choose_image(&offers(&copies), PSID, A1), Err(NoChoice::Several(vec![0, 2])));
     // An older pair does not matter.
     let images =
         [(owners("2.36.5000"), "a"), (owners("2.36.5000"), "b"), (owners("2.42.5000"), "c")];
