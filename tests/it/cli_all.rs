@@ -97,4 +97,9 @@ fn every_card_is_not_one_card() {
     none.run(&["plan", "--all", "--from", "dl"]).exits(3).one_clear_line();
     // Without a terminal and without --yes no card is taken.
     bench.run(&["burn", "--all", "--from", "dl"]).exits(64).one_clear_line();
+    // The contradiction comes before the question, whose advice would lead to it.
+    bench
+        .run(&["-d", "a.cx3", "burn", "--all", "--from", "dl"])
+        .exits(64)
+        .reports("give one of both");
 }

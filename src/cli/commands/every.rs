@@ -9,6 +9,15 @@ use crate::cli::page::Page;
 use crate::cli::terminal::Reply;
 use crate::job::{self, CardSelector, Code, Exit};
 
+/// Refuses `--all` together with the name of a card.
+pub(super) fn not_both(ctx: &Ctx<'_>, cards: &CardsArgs) -> Result<(), Failure> {
+    let named = ctx.device.as_ref().filter(|_| cards.all && ctx.device_typed);
+    named.map_or(Ok(()), |card| {
+        let message = format!("--all is for every card, and -d names {card}: give one of both");
+        Err(Failure::new(Code::Usage, message))
+    })
+}
+
 /// Runs a command for the card it is for, or for every card. A card that was refused or failed before anything was
 /// changed is reported, and the next one follows; [`Exit::ends_all`] has what ends it.
 pub(super) fn each_card(
@@ -20,10 +29,7 @@ pub(super) fn each_card(
     if !cards.all {
         return run(ctx);
     }
-    if let (true, Some(card)) = (ctx.device_typed, &ctx.device) {
-        let message = format!("--all is for every card, and -d names {card}: give one of both");
-        return Err(Failure::new(Code::Usage, message).into());
-    }
+    not_both(ctx, &cards)?;
     let cards = job::all_cards(&ctx.host, &cards_here());
     if cards.is_empty() {
         let message =

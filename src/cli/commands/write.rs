@@ -1,6 +1,6 @@
 //! `plan`, `burn` and every other command that writes to the card.
 
-use super::every::each_card;
+use super::every::{each_card, not_both};
 use super::{CommandError, Ctx, Ran, log_failure, proven_backup_dir};
 use crate::cli::args::shared::{
     BurnOptionArgs, ConfirmArgs, IdentityArgs, ImageSourceArgs, RomArg, WriteArgs,
@@ -103,6 +103,7 @@ fn plan_one(ctx: &mut Ctx<'_>, source: &ImageSource<'_>, options: &BurnOptions, 
 
 pub(super) fn burn(ctx: &mut Ctx<'_>, args: BurnArgs) -> Ran {
     let BurnArgs { source, cards, options: chosen, write, activate } = args;
+    not_both(ctx, &cards)?;
     let options = options(chosen);
     let source = ImageSource::read(ctx, &source, &options)?;
     ctx.can_ask(write.confirm.yes)?;
