@@ -13,6 +13,11 @@ pub(super) fn shows_life(device: &mut Device) -> Result<bool, JobError> {
     Ok(device.card.firmware() == FirmwareState::Runs && device.card.shows_life()?)
 }
 
+/// Firmware runs. Where firmware on this card shows life, it has to.
+pub(super) fn runs(seen: &ResetSeen, life_shows: bool) -> bool {
+    seen.firmware.state == FirmwareState::Runs && (seen.firmware.lives || !life_shows)
+}
+
 /// Resets the card and watches what runs. No driver meets a card on which none does.
 pub(super) fn look(
     device: &mut Device,
@@ -22,8 +27,7 @@ pub(super) fn look(
     events: &mut dyn Events,
 ) -> Result<ResetSeen, JobError> {
     let seen = watched_reset(device, facts, wanted, events)?;
-    let runs = seen.firmware.state == FirmwareState::Runs;
-    if runs && (seen.firmware.lives || !life_shows) {
+    if runs(&seen, life_shows) {
         return Ok(seen);
     }
     device.note(Mark::Boots(false));

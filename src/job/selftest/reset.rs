@@ -1,12 +1,12 @@
 //! Stages that need consent: commands to the running firmware, and a reset.
 
 use super::kernel::KernelMessages;
-use crate::card::{BootStep, Card, FirmwareState, ToolsError};
+use crate::card::{BootStep, Card, ToolsError};
 use crate::flash::Events;
 use crate::host::Borrowed;
 use crate::image::Version;
 use crate::job::activate::may_reset;
-use crate::job::look::{in_words, seen_version, shows_life, watched_reset};
+use crate::job::look::{in_words, runs, seen_version, shows_life, watched_reset};
 use crate::job::session::{CardFacts, version};
 use crate::job::stage::StageFinding;
 use crate::job::{Device, JobError};
@@ -69,8 +69,7 @@ pub(super) fn reset(
     let seen = watched_reset(device, facts, wanted, events)?;
     let after = seen_version(&seen);
     let curve = device.card.boot_curve();
-    let runs = seen.firmware.state == FirmwareState::Runs && (seen.firmware.lives || !lived);
-    let mut finding = match runs {
+    let mut finding = match runs(&seen, lived) {
         true => judge(before, after, seen.arrived, curve.len() > 1, card),
         false => StageFinding::contradicted(format!(
             "the reset ended with a card whose firmware does not run: {}",
