@@ -149,7 +149,16 @@ pub(super) fn rights(host: &Host, card: &PciCard, root: bool) -> CheckResult {
         Ok(()) => Ok(format!("may open /dev/vfio/{group}")),
         Err(errno) => fault(
             format!("/dev/vfio/{group} may not be opened: {errno}"),
-            "vfio-setup/setup   # as root; then join the group it names",
+            format!("sudo {} --user \"$USER\"   # then log in again", setup(host)),
         ),
+    }
+}
+
+/// The script that adds a user to the group of the nodes: of the package, or of the tarball.
+fn setup(host: &Host) -> &'static str {
+    const OF_PACKAGE: &str = "/usr/share/cx3flash/setup";
+    match host.path(&OF_PACKAGE[1..]).exists() {
+        true => OF_PACKAGE,
+        false => "vfio-setup/setup",
     }
 }
