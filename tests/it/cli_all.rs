@@ -53,8 +53,7 @@ fn a_card_that_is_refused_or_in_use_is_reported_and_the_next_one_follows() {
     let document = bench.run(&image).exits(4).json();
     assert_eq!(cards(&document), [("sim:a.cx3", 4), ("sim:b.cx3", 0)]);
     let message = document["error"]["message"].as_str().unwrap();
-    assert_eq!(message, "1 of 2 cards", "{document:#}");
-    assert!(document["error"]["causes"][0].as_str().unwrap().contains("sim:a.cx3"));
+    assert_eq!(message, "1 of 2 cards failed, the worst is sim:a.cx3", "{document:#}");
     // The advice for a card is about its own image.
     bench.run(&["sim", "create", "c.cx3", "--blank"]).exits(0);
     let document = bench.run(&BURN).exits(4).json();
@@ -83,7 +82,29 @@ fn the_first_card_that_does_not_come_back_ends_it() {
     assert!(bench.read("b.cx3") == b);
     bench.write("a.cx3", &a);
     bench.run(&["sim", "fault", "a.cx3", cut]).exits(0);
-    bench.run(&BURN[1..]).exits(9).prints("not reached: sim:b.cx3");
+    bench.run(&BURN[1..]).exits(9).prints("sim:b.cx3  not tried");
+}
+
+#[test]
+fn the_summary_has_a_line_for_each_card_with_its_own_reason() {
+    let bench = bench();
+    bench.run(&["sim", "create", "c.cx3", "--blank"]).exits(0);
+    let ran = bench.run(&["burn", "--all", "dl/mcx312b.bin", "--yes"]).exits(4);
+    let (_, summary) = ran.stdout.split_once("\nSummary\n").unwrap();
+    let lines: Vec<&str> = summary.lines().collect();
+    assert!(lines[0].starts_with("  sim:a.cx3  exit 4, "), "{summary}");
+    assert!(lines[0].contains("psid"), "{summary}");
+    assert_eq!(lines[1], "  sim:b.cx3  done");
+    assert!(lines[2].starts_with("  sim:c.cx3  exit "), "{summary}");
+    assert!(!lines[2].contains("psid"), "{summary}");
+    assert_eq!(lines[3..], ["3 cards: 1 done, 2 failed"]);
+    // Each reason is printed once as an error, with its card.
+    assert!(ran.stderr.ends_with("error: 2 of 3 cards failed\n"), "{ran}");
+    assert_eq!(
+        ran.stderr.matches("REFUSED").count() + ran.stderr.matches("error: ").count(),
+        3,
+        "{ran}"
+    );
 }
 
 #[test]

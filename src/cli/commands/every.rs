@@ -8,6 +8,7 @@ use crate::cli::json::results::CardsOutcome;
 use crate::cli::page::Page;
 use crate::cli::terminal::Reply;
 use crate::job::{self, CardSelector, Code, Exit};
+use crate::words::counted;
 
 /// Refuses `--all` together with the name of a card.
 pub(super) fn not_both(ctx: &Ctx<'_>, cards: &CardsArgs) -> Result<(), Failure> {
@@ -54,17 +55,61 @@ pub(super) fn each_card(
         }
     }
     ctx.device = None;
-    let mut page = Page::default();
-    for card in &every.outcome.not_reached {
-        page.line(format_args!("not reached: {card}"));
-    }
+    let page = summary(&every.outcome);
     let exit = every.exit.unwrap_or(Exit::Done);
     let ran = ctx.unless(exit == Exit::NothingToDo, &page, &every.outcome);
-    match every.worst {
-        Some(failure) => {
-            Err(failure.about(format!("{} of {} cards", every.failed, cards.len())).into())
-        }
-        None => ran,
+    let Some((card, mut failure)) = every.worst else { return ran };
+    failure = failure.about(format!("{} of {} cards failed", every.failed, cards.len()));
+    match ctx.out.mode.json {
+        // The causes are those of one card.
+        true => failure.message += &format!(", the worst is {card}"),
+        // Each reason and its hint stand with their card.
+        false => (failure.causes, failure.hint) = (Vec::new(), None),
+    }
+    Err(failure.into())
+}
+
+/// A line a card, with its own reason, and how many ended in each way.
+fn summary(outcome: &CardsOutcome) -> Page {
+    let mut page = Page::default();
+    page.push_str("\nSummary\n");
+    let not_tried =
+        outcome.not_reached.iter().map(|card| (card.to_string(), "not tried".to_owned()));
+    let tried = outcome.cards.iter().map(|card| {
+        let name = card.device.as_ref().map(ToString::to_string);
+        (name.unwrap_or_default(), ending(card))
+    });
+    let lines: Vec<(String, String)> = tried.chain(not_tried).collect();
+    let width = lines.iter().map(|(card, _)| card.chars().count()).max().unwrap_or_default();
+    for (card, ending) in &lines {
+        page.line(format_args!("  {card:width$}  {ending}"));
+    }
+    let of =
+        |exits: &[Exit]| outcome.cards.iter().filter(|card| exits.contains(&card.exit)).count();
+    let (done, same) = (of(&[Exit::Done]), of(&[Exit::NothingToDo]));
+    let counts = [
+        (done, "done"),
+        (same, "with nothing to do"),
+        (outcome.cards.len() - done - same, "failed"),
+        (outcome.not_reached.len(), "not tried"),
+    ];
+    let counts = counts.into_iter().filter(|(number, _)| *number > 0);
+    let counts: Vec<String> = counts.map(|(number, how)| format!("{number} {how}")).collect();
+    page.line(format_args!("{}: {}", counted(lines.len(), "card"), counts.join(", ")));
+    page
+}
+
+/// How the command ended for one card.
+fn ending(card: &Document) -> String {
+    let Some(error) = &card.error else { return card.exit.meaning().to_owned() };
+    let reason = match error.refused_by.is_empty() {
+        true => error.causes.first().cloned(),
+        false => Some(error.refused_by.join(", ")),
+    };
+    let exit = card.exit.code();
+    match reason {
+        Some(reason) => format!("exit {exit}, {}: {reason}", error.message),
+        None => format!("exit {exit}, {}", error.message),
     }
 }
 
@@ -73,7 +118,7 @@ struct EveryCard {
     outcome: CardsOutcome,
     /// The worst so far.
     exit: Option<Exit>,
-    worst: Option<Failure>,
+    worst: Option<(CardSelector, Failure)>,
     failed: usize,
 }
 
@@ -110,7 +155,7 @@ impl EveryCard {
                 ctx.out.error(&failure.text());
             }
             if worse || self.worst.is_none() {
-                self.worst = Some(failure.about(card.to_string()));
+                self.worst = Some((card.clone(), failure));
             }
         }
         exit
