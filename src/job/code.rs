@@ -1,7 +1,7 @@
 //! The stable names of failures, their exit codes and their advice: the table.
 
 use super::exit::Exit;
-use crate::image::FileFormat;
+use crate::image::{FileFormat, Mac};
 use crate::plan::CheckId;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -183,6 +183,16 @@ pub enum Code {
     Internal,
 }
 
+/// The way on from an image that is complete and not relied on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteAnew {
+    /// It cannot be made right: another one.
+    OtherImage,
+    /// The same image with its CRCs right, by an `identity set` that changes no GUID and no MAC. The MAC of port
+    /// 1 is enough where that of port 2 is the next one.
+    SameImage(Option<Mac>),
+}
+
 /// Templates of an advice. The first one whose `<names>` are all known is used.
 pub(super) type Advice = &'static [&'static str];
 
@@ -210,7 +220,36 @@ pub(super) const PROTECTION: Advice = &["see what can be set on this chip: <card
 const AGAIN: Advice =
     &["download the file again, and compare its length or digest with the vendor's"];
 const POWER_CYCLE: Advice = &["power the machine off and on, then: cx3flash list"];
-const OTHER_IMAGE: Advice = &["name an image for this card; what its own image is: <card> query"];
+const OTHER_IMAGE: Advice =
+    &["name an image or a backup for this card; its PSID and chip: <card> query"];
+/// The image is complete and its CRCs are not relied on: writing it again changes no GUID and no MAC.
+pub(super) const WRITE_ANEW: Advice = &[
+    "write it anew with its CRCs right: <card> identity set --mac <mac>, or an image: <card> burn IMAGE",
+    "write it anew with its CRCs right: <card> backup, then <card> identity set --identity BACKUP/identity.json, or an image: <card> burn IMAGE",
+];
+pub(super) const WRITE_IMAGE: Advice = &["write an image: <card> burn IMAGE"];
+/// What the bus shows decides what to do.
+pub(super) const NO_CARD: &str = "lspci -nn -d 15b3:   # no line: power off, seat the card again or try another slot; \
+     an id other than 1003, 1007, 01f6 and 01f8: not a ConnectX-3";
+
+/// Whether nothing but another image or backup helps when this check refuses.
+pub(super) const fn needs_another(id: CheckId, restores: bool) -> bool {
+    match id {
+        CheckId::ImageValid
+        | CheckId::BackupValid
+        | CheckId::IdentityFits
+        | CheckId::ImageSize
+        | CheckId::Layout
+        | CheckId::ChunkSize
+        | CheckId::ConfigPad
+        | CheckId::Silicon
+        | CheckId::Fits
+        | CheckId::FlashSize => true,
+        // `burn` and `plan` have an option for it.
+        CheckId::Psid => restores,
+        _ => false,
+    }
+}
 
 /// What to type next when this check refuses and no [`Code`] is for it.
 pub(super) const fn check(id: CheckId) -> Advice {
@@ -354,7 +393,8 @@ impl Code {
         match self {
             Self::Usage => &["cx3flash --help"],
             Self::NoCardNamed => &[
-                "try a simulated card: cx3flash sim create card.cx3 && cx3flash -d sim:card.cx3 query",
+                "see what is on the bus: lspci -nn -d 15b3: (no line: seat the card again or try another slot); \
+                 or try a simulated card: cx3flash sim create card.cx3 && cx3flash -d sim:card.cx3 query",
             ],
             Self::Ambiguous => {
                 &["choose one, for example: <on>", "choose one, for example: <card> query"]
@@ -385,18 +425,26 @@ impl Code {
             Self::CardFileForeign | Self::CardFileVersion | Self::CardFileDamaged => {
                 &["create a new one: cx3flash sim create new.cx3"]
             }
-            Self::CardBusy | Self::InUse => &[
+            // Another look leads here for as long as the program runs.
+            Self::InUse => &[
+                "end the program that uses the flash (mst, flint, mstflint or another cx3flash); if none runs, power the machine off and on",
+            ],
+            Self::CardBusy => &[
                 "wait until the other process ends, then: <typed>",
                 "wait until the other process ends, then run the command again",
             ],
             Self::Exists => {
                 &["name a file that does not exist; existing files are never overwritten"]
             }
-            Self::SeveralImages => {
-                &["name the image behind its archive, for example: cx3flash query <image>"]
-            }
+            Self::SeveralImages => &[
+                "name one of them, for example: <chosen>",
+                "name one of them behind its archive, for example: cx3flash query <choice>",
+            ],
             Self::NoImageFits => &["see what is there: cx3flash images <image>"],
-            Self::SeveralImagesFit => &["name one of them: <card> plan <image>"],
+            Self::SeveralImagesFit => &[
+                "name one of them, for example: <chosen>",
+                "name one of them, for example: <card> plan <choice>",
+            ],
             Self::StoreTooLarge => &["name the directory that holds the images"],
             Self::NoSuchMember => &["list the images inside: cx3flash query <image>"],
             Self::ArchiveDamaged
@@ -443,7 +491,7 @@ impl Code {
             Self::NotNeeded => &["<card> burn <image>"],
             Self::PsidDiffers => &[
                 "if this board is really to become a <psid>: <burn --change-psid [psids]>",
-                "name an image or a backup for this card; its PSID: <card> query",
+                "name an image or a backup for this card; its PSID and chip: <card> query",
             ],
             Self::RunningImageDamaged => &[
                 "read it again: <card> verify",

@@ -1,5 +1,6 @@
 //! `doctor`: can this card be worked with?
 
+use super::code::NO_CARD;
 use super::device::open_borrowed;
 use super::error::UNSURE;
 use super::error_text::error_chain;
@@ -98,7 +99,7 @@ pub fn doctor(
             findings.list.extend(host.findings(None));
             findings.list.extend(kvm_findings(host, None));
             journal(host, &mut findings);
-            findings.bad("card", host.no_card(), "cx3flash list");
+            findings.bad("card", host.no_card(), NO_CARD);
         }
     }
     space(backup_dir, &mut findings);
@@ -460,7 +461,8 @@ fn flash(facts: &CardFacts, locked: &mut Locked<'_>, findings: &mut DoctorFindin
             if facts.recovery && query.images.iter().any(|report| report.boots) {
                 findings.refix("firmware", STANDS_STILL);
             } else if facts.recovery
-                && let Some(fix) = write_anew(&query)
+                && let Some(way) = write_anew(&query)
+                && let Some(fix) = way.advice(&findings.context())
             {
                 findings.refix("firmware", &fix);
             }
@@ -524,7 +526,9 @@ fn judge(query: &QueryOutcome, findings: &mut DoctorFindings) {
         None => findings.bad(
             "images",
             if list.is_empty() { "none".to_owned() } else { list.join(", ") },
-            &write_anew(query).unwrap_or_else(|| PUT_IMAGE.to_owned()),
+            &write_anew(query)
+                .and_then(|way| way.advice(&findings.context()))
+                .unwrap_or_else(|| PUT_IMAGE.to_owned()),
         ),
     }
     let unsure = || query.images.iter().find(|r| r.unsure.is_some());

@@ -1,6 +1,7 @@
 //! Errors of jobs, and their texts.
 
 use super::choice::NotChosen;
+use super::code::WriteAnew;
 use super::split::SplitName;
 use super::{BootReport, HostReport};
 use crate::card::{CardError, ToolsError};
@@ -128,8 +129,8 @@ pub enum JobError {
     ImageUnsure {
         start: FlashAddr,
         why: String,
-        /// What makes one that boots, in words with commands.
-        way: String,
+        /// What makes one that boots.
+        way: WriteAnew,
     },
     #[error("the image has no {0}")]
     NoPart(&'static str),

@@ -3,13 +3,15 @@
 use super::backup::MANIFEST;
 use super::code::{
     AS_ROOT, Advice, BURN_ANOTHER, Code, IDENTITY_VALUES, IS_THERE, JOIN_PARTS, PROTECTION,
-    RECOVER, RUN_AGAIN, WRITE_AS_IMAGE, check, unpacked,
+    RECOVER, RUN_AGAIN, WRITE_ANEW, WRITE_AS_IMAGE, WRITE_IMAGE, WriteAnew, check, needs_another,
+    unpacked,
 };
 use super::exit::Exit;
+use super::typed_line::{with_choice, with_option, words};
 use super::{CardSelector, JobError, NotChosen, Outcome};
 use crate::escape::{self, ForeignText};
 use crate::host::{Bdf, HostError, InUse, JournalError, LeaseError, is_root};
-use crate::image::{ArchiveError, RomError};
+use crate::image::{ArchiveError, Mac, RomError};
 use std::error::Error;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -33,6 +35,10 @@ pub struct HintContext<'a> {
     pub psids: Option<(&'a str, &'a str)>,
     /// MAC of port 1 on the card and in the backup.
     pub macs: Option<(&'a str, &'a str)>,
+    /// The image to name, of several that the command could mean.
+    pub choice: Option<&'a Path>,
+    /// The MAC of port 1 that `identity set` would write again.
+    pub mac: Option<Mac>,
     /// Address of a card that may be gone.
     pub bdf: Option<Bdf>,
     /// Uses that can be allowed, as options.
@@ -65,9 +71,12 @@ impl HintContext<'_> {
             "typed" => self.typed.map(str::to_owned),
             "as_root" => self.as_root(),
             "recover" => self.typed.filter(|line| line.contains(" recover ")).map(str::to_owned),
-            "on" => Some(self.named()? + self.typed?.strip_prefix("cx3flash")?),
+            "on" => self.on_card(self.typed?),
+            "choice" => path(self.choice),
+            "chosen" => with_choice(&self.for_card()?, self.image, self.choice?),
+            "mac" => self.mac.map(|mac| mac.to_string()),
             "uses" => self.uses.map(str::to_owned),
-            "allowed" => Some(with_option(self.typed?, self.uses?)),
+            "allowed" => Some(with_option(&self.for_card()?, self.uses?)),
             "psid" => self.psids.map(|(_, to)| escape::line(to).into_owned()),
             "macs" => self.macs.map(|(from, to)| format!("{from}:{to}")),
             "psids" => self.psids.map(|(from, to)| escape::shell_word(format!("{from}:{to}"))),
@@ -86,12 +95,31 @@ impl HintContext<'_> {
     fn as_root(&self) -> Option<String> {
         let typed = self.typed?;
         let rest = typed.strip_prefix("cx3flash")?;
-        let named =
-            typed.split(' ').any(|word| word.starts_with("-d") || word.starts_with("--device"));
+        let named = words(typed)
+            .into_iter()
+            .any(|word| word.starts_with("-d") || word.starts_with("--device") || word == "--all");
         Some(match self.card.filter(|_| !named) {
             Some(card) => format!("sudo cx3flash -d {}{rest}", card.shell_word()),
             None => format!("sudo {typed}"),
         })
+    }
+
+    /// This command line on the card.
+    fn on_card(&self, line: &str) -> Option<String> {
+        let rest = line.strip_prefix("cx3flash")?;
+        let keyless = Self { key_file: None, ..*self };
+        Some(if line.contains(" --key-file") { keyless.named()? } else { self.named()? } + rest)
+    }
+
+    /// What was typed; for the card that it is about where it was for all of them.
+    fn for_card(&self) -> Option<String> {
+        let words = words(self.typed?);
+        let one: Vec<&str> = words.iter().copied().filter(|word| *word != "--all").collect();
+        let line = one.join(" ");
+        match one.len() < words.len() {
+            true => self.on_card(&line),
+            false => Some(line),
+        }
     }
 
     /// The option with the key of a locked card.
@@ -111,7 +139,7 @@ impl HintContext<'_> {
             ("typed", Some(typed)) => Some(with_option(typed, &option)),
             (command, Some(typed)) => {
                 let also = if command == "burn" { "plan" } else { command };
-                let takes = typed.split(' ').any(|word| word == command || word == also);
+                let takes = words(typed).iter().any(|word| *word == command || *word == also);
                 takes.then(|| with_option(&self.asked(typed, (also, command)), &option))
             }
             ("burn", None) => self.fill(&format!("<card> burn <image> {option}")),
@@ -119,23 +147,26 @@ impl HintContext<'_> {
         }
     }
 
+    /// The command restores a backup.
+    fn restores(&self) -> bool {
+        self.typed.is_some_and(|line| words(line).contains(&"restore"))
+    }
+
     /// What was typed as a command with its question, on the card; one command is replaced by another.
     fn asked(&self, typed: &str, (from, to): (&str, &str)) -> String {
-        const LEFT_OUT: [&str; 6] = ["-q", "--quiet", "-y", "--yes", "--json", "--full"];
-        let words = typed.split(' ').filter(|word| !LEFT_OUT.contains(word));
+        const LEFT_OUT: [&str; 7] = ["-q", "--quiet", "-y", "--yes", "--json", "--full", "--all"];
+        let words = words(typed).into_iter().filter(|word| !LEFT_OUT.contains(word));
         let words = words.map(|word| if word == from { to } else { word });
         let plain = words.collect::<Vec<_>>().join(" ");
-        match (self.named(), plain.strip_prefix("cx3flash")) {
-            (Some(named), Some(rest)) if !plain.contains("-d ") => named + rest,
-            _ => plain,
-        }
+        let named = plain.contains(" -d ");
+        self.on_card(&plain).filter(|_| !named).unwrap_or(plain)
     }
 
     /// The first advice whose names are all known, and that is not what was typed.
     pub(super) fn first_of(&self, advice: Advice) -> Option<String> {
         let known = advice.iter().filter_map(|template| Some((template, self.fill(template)?)));
         // What was typed with another option, on a named card, or as root.
-        const OTHERWISE: [&str; 3] = ["<typed", "<on>", "<as_root>"];
+        const OTHERWISE: [&str; 4] = ["<typed", "<on>", "<as_root>", "<chosen>"];
         let mut other = known.filter(|(template, text)| {
             OTHERWISE.iter().any(|name| template.contains(name)) || !self.was_typed(text)
         });
@@ -180,24 +211,6 @@ impl HintContext<'_> {
     }
 }
 
-/// The command line with one option more, in the place of the same option with another value.
-fn with_option(typed: &str, option: &str) -> String {
-    let (typed, operands) = match typed.split_once(" -- ") {
-        Some((typed, operands)) => (typed, format!(" -- {operands}")),
-        None => (typed, String::new()),
-    };
-    let mut words: Vec<&str> = typed.split(' ').collect();
-    // This one may be given several times.
-    let repeated = option.starts_with("--allow ");
-    if let Some((flag, _)) = option.split_once(' ').filter(|_| !repeated) {
-        if let Some(at) = words.iter().position(|word| *word == flag) {
-            words.drain(at..words.len().min(at + 2));
-        }
-        words.retain(|word| !word.strip_prefix(flag).is_some_and(|value| value.starts_with('=')));
-    }
-    format!("{} {option}{operands}", words.join(" "))
-}
-
 impl Outcome {
     /// What to type next. What is left on the card counts more than the cause.
     pub fn hint(self, context: &HintContext<'_>) -> Option<String> {
@@ -214,6 +227,16 @@ impl Outcome {
             _ => self.code.advice(),
         };
         context.first_of(advice)
+    }
+}
+
+impl WriteAnew {
+    /// What to type next.
+    pub(super) fn advice(self, context: &HintContext<'_>) -> Option<String> {
+        match self {
+            Self::OtherImage => context.first_of(WRITE_IMAGE),
+            Self::SameImage(mac) => HintContext { mac, ..*context }.first_of(WRITE_ANEW),
+        }
     }
 }
 
@@ -245,12 +268,13 @@ impl JobError {
                 return context.first_of(Code::NoImageOnCard.advice());
             }
             Self::NotChosen { why: NotChosen::Several { files, .. }, .. } => {
-                context.image = files.first().map(PathBuf::as_path);
+                context.image = None;
+                context.choice = files.first().map(PathBuf::as_path);
             }
             Self::NotChosen { store, .. } => {
                 context.image = store.first().map(PathBuf::as_path);
             }
-            Self::ImageUnsure { way, .. } => return Some(way.clone()),
+            Self::ImageUnsure { way, .. } => return way.advice(&context),
             Self::ReadFile { path, source }
                 if path.ends_with(MANIFEST) && source.kind() == ErrorKind::NotFound =>
             {
@@ -277,7 +301,8 @@ impl JobError {
                 let mut named = path.clone().into_os_string();
                 named.push("/");
                 named.push(images.first()?.name.as_str());
-                context.image = Some(Path::new(&named));
+                context.image = Some(path.as_path());
+                context.choice = Some(Path::new(&named));
                 return self.outcome().hint(&context);
             }
             Self::Refused { report } => {
@@ -296,7 +321,14 @@ impl JobError {
                     return context.first_of(IS_THERE);
                 }
                 if self.code() == Code::Refused {
-                    return report.refusing().find_map(|c| context.first_of(check(c.id)));
+                    // An option for one check does not help where another has none.
+                    let ids = || report.refusing().map(|c| c.id);
+                    let restores = context.restores();
+                    let last = ids().find(|id| needs_another(*id, restores));
+                    return last
+                        .into_iter()
+                        .chain(ids())
+                        .find_map(|id| context.first_of(check(id)));
                 }
             }
             // The flash was read after the stop, so the card answers again.

@@ -52,6 +52,7 @@ mod store;
 #[cfg(test)]
 pub(crate) mod tests;
 mod trace;
+mod typed_line;
 mod unlock;
 mod verify;
 
@@ -61,7 +62,7 @@ pub use backup::{Backup, BackupOutcome, Manifest, backup, prove_backup_dir};
 pub use bug_report::{BugReport, FinishedCommand};
 pub use cards::{all_cards, card_files, free_address};
 pub use choice::{LeftOutImage, NotChosen, StoreChoice, UnreadFile};
-pub use code::Code;
+pub use code::{Code, WriteAnew};
 pub use device::{Device, open, open_sim};
 pub use doctor::{CardChecks, DoctorOutcome, doctor, doctor_all};
 pub use error::{AfterReset, JobError, NvError, UNSURE};

@@ -1,10 +1,12 @@
 //! `query` and `config show`: what a card or an image file is, and the ini in it.
 
+use super::code::WriteAnew;
 use super::images::{mark_active, no_image, read_images};
 use super::session::CardFacts;
 use super::{CardReport, Device, ImageFile, ImageReport, JobError, UnsteadyRange};
-use crate::escape;
-use crate::image::{Contents, Depth, FlashAddr, Identity, Image, IniEntry, IniSetting, Version};
+use crate::image::{
+    Contents, Depth, FlashAddr, Identity, Image, IniEntry, IniSetting, Mac, Version,
+};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::ops::Range;
@@ -185,25 +187,16 @@ fn ini_of(card: Option<CardReport>, contents: &Contents) -> Result<ConfigOutcome
     })
 }
 
-/// The way on from an image that is complete and not relied on: the same image with its CRCs right, which
-/// changes no GUID and no MAC.
-pub(super) fn write_anew(query: &QueryOutcome) -> Option<String> {
+/// How to make an image that boots, where one is complete and not relied on.
+pub(super) fn write_anew(query: &QueryOutcome) -> Option<WriteAnew> {
     let unsure = query.images.iter().find(|report| !report.boots && report.unsure.is_some())?;
-    let card = query.card.as_ref().map_or("CARD", |card| card.device.as_str());
-    let card = format!("cx3flash -d {}", escape::shell_word(card));
-    let burn = format!("an image: `{card} burn IMAGE`");
     if !unsure.can_be_sealed() {
-        return Some(format!("write {burn}"));
+        return Some(WriteAnew::OtherImage);
     }
     let [first, second] = Identity::from_image(unsure.image.as_ref()?).ok()?.macs;
     // `--mac` gives port 2 the next one.
-    let set = match first.is_valid() && first.0.checked_add(1) == Some(second.0) {
-        true => format!("`{card} identity set --mac {first}`"),
-        false => {
-            format!("`{card} backup`, then `{card} identity set --identity BACKUP/identity.json`")
-        }
-    };
-    Some(format!("write it anew with its CRCs right: {set}, or {burn}"))
+    let enough = first.is_valid() && first.0.checked_add(1) == Some(second.0);
+    Some(WriteAnew::SameImage(enough.then_some(first)))
 }
 
 /// Why a reset is not promised to start an image, where none is relied on.

@@ -176,15 +176,8 @@ fn same_card(now: Option<&ImageSlot>, old: &ImageSlot, change: Option<(Mac, Mac)
         ));
     }
     Err(format!(
-        "the backup is of another card, or of this one before its identity was changed: GUID {} and MACs {} {} in it, {} and {} {} here; if it is this card's own, `--change-mac {}:{}`",
-        theirs.guids[0],
-        theirs.macs[0],
-        theirs.macs[1],
-        ours.guids[0],
-        ours.macs[0],
-        ours.macs[1],
-        ours.macs[0],
-        theirs.macs[0]
+        "the backup is of another card, or of this one before its identity was changed: GUID {} and MACs {} {} in it, {} and {} {} here",
+        theirs.guids[0], theirs.macs[0], theirs.macs[1], ours.guids[0], ours.macs[0], ours.macs[1]
     ))
 }
 

@@ -10,7 +10,7 @@ const CARD: &str = "cx3flash -d sim:card.cx3";
 const ENDS: [&str; 7] = ["; ", ", or", ", then", " && ", " (", ")", "`"];
 
 /// Advice that leads on without one of our commands.
-const WORDS: [&str; 36] = [
+const WORDS: [&str; 38] = [
     "run the command again",
     "run it as root",
     "name identity.json of a backup, or give the values: --guid G --mac M",
@@ -34,6 +34,8 @@ const WORDS: [&str; 36] = [
     "name a ConnectX-3 firmware image (.bin)",
     "end that use, or allow it: <uses>",
     "wait until the other process ends, then run the command again",
+    "end the program that uses the flash (mst, flint, mstflint or another cx3flash); if none runs, power the machine off and on",
+    "lspci -nn -d 15b3:   # no line: power off, seat the card again or try another slot; an id other than 1003, 1007, 01f6 and 01f8: not a ConnectX-3",
     "name a file that does not exist; existing files are never overwritten",
     "unpack it and name the .bin file inside",
     "download the file again from its vendor, or name the .bin file that belongs in it",
@@ -127,6 +129,9 @@ fn word(name: &str, template: &str) -> String {
         "rom" => "right.rom".to_owned(),
         "backup" => "BACKUP".to_owned(),
         "psid" => "OEM_1".to_owned(),
+        "chosen" => format!("{CARD} burn new.bin"),
+        "choice" => "new.bin".to_owned(),
+        "mac" => "e41d2ddd7850".to_owned(),
         "parts" => "cat a b".to_owned(),
         _ => panic!("<{name}> of {template:?} is not known here"),
     }

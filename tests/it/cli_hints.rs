@@ -1,6 +1,7 @@
 //! Every hint leads on: what it names is typed, and the hint of that too, until a command succeeds or nothing
 //! is left to type. No hint comes twice, and no advised command is a usage error.
 
+use crate::cli_archive::tgz;
 use crate::support::cli::{CliRun, FLASH_AT, Sandbox};
 use cx3flash::image::{Half, Recipe, RomRecipe, build, striped};
 use serde_json::Value;
@@ -64,6 +65,12 @@ fn situations() -> Vec<Situation> {
         Situation("pro", protected, "burn new.bin --yes", Done),
         Situation("pro", held, "query", Done),
         Situation("pro", held, "burn new.bin --yes", Done),
+        Situation("pro", held_alive, "query", Words),
+        Situation("pro", held_alive, "unlock --yes", Words),
+        Situation("pro", backup_of_owner, "restore backup --yes", Done),
+        Situation("pro", same, "burn two.tgz --yes", Done),
+        Situation("pro", same, "plan two.tgz", Done),
+        Situation("pro", two_fit, "burn --from dl --yes", Done),
         Situation("pro", corrupt, "config query", Done),
         Situation("pro", gone, "query", Done),
         Situation("pro", stuck, "query", Words),
@@ -107,6 +114,22 @@ fn protected(bench: &Sandbox) {
 
 fn held(bench: &Sandbox) {
     fault(bench, r#"{"fault":"semaphore_held","number":63,"reads":null,"owner_alive":false}"#);
+}
+
+fn held_alive(bench: &Sandbox) {
+    fault(bench, r#"{"fault":"semaphore_held","number":63,"reads":null,"owner_alive":true}"#);
+}
+
+/// Two different images of one version, and an archive of both.
+fn two_fit(bench: &Sandbox) {
+    bench.shell("mkdir dl && cp new.bin dl && cp second.bin dl").exits(0);
+}
+
+/// The directory `backup` is of a card of other silicon.
+fn backup_of_owner(bench: &Sandbox) {
+    bench.run(&["sim", "create", "other.cx3", "--mac", "e41d2d000010"]).exits(0);
+    bench.shell("cx3flash -d sim:other.cx3 backup --out b && mv b/* backup").exits(0);
+    std::fs::remove_file(bench.path("other.cx3")).unwrap();
 }
 
 fn corrupt(bench: &Sandbox) {
@@ -211,6 +234,9 @@ fn files(card: &str) -> Sandbox {
     make("owner.bin", "mcx311a-2.42.5000", &[]);
     make("oem.bin", "mcx312b-2.42.5000", &["--psid", "OEM_1"]);
     make("old.bin", "mcx312b-2.36.5150", &[]);
+    make("second.bin", "mcx312b-2.42.5000", &["--seed", "7"]);
+    let two = [("new.bin", &bench.read("new.bin")[..]), ("second.bin", &bench.read("second.bin"))];
+    bench.write("two.tgz", &tgz(&two));
     let mut new = bench.read("new.bin");
     bench.write("half.bin", &new[..new.len() / 2 + 1]);
     bench.write("odd.bin", &[&new[..], &[0]].concat());
@@ -322,6 +348,32 @@ fn every_fix_of_doctor_is_a_command_that_leads_on() {
             assert!(document["error"]["code"] != "usage", "{ran}");
         }
     }
+}
+
+#[test]
+fn a_backup_of_other_silicon_is_not_answered_with_an_option_for_its_identity() {
+    let bench = sandbox("pro");
+    backup_of_owner(&bench);
+    let ran = bench.refuses(&["restore", "backup", "--yes"], 4);
+    let ran = ran
+        .reports("hint: name an image or a backup for this card; its PSID and chip: cx3flash -d");
+    assert!(!ran.stderr.contains("--change-mac"), "{ran}");
+}
+
+#[test]
+fn the_choice_of_an_image_keeps_the_command_the_card_and_every_option() {
+    let bench = sandbox("pro");
+    two_fit(&bench);
+    for (typed, advised) in [
+        ("burn two.tgz --yes --rom device", "burn two.tgz/new.bin --yes --rom device"),
+        ("plan two.tgz --full", "plan two.tgz/new.bin --full"),
+        ("burn --from dl --rom device --yes", "burn --rom device --yes dl/new.bin"),
+    ] {
+        let ran = bench.shell(&format!("cx3flash -d sim:card.cx3 {typed}"));
+        ran.reports(&format!("for example: cx3flash -d sim:card.cx3 {advised}\n"));
+    }
+    let ran = bench.shell("cx3flash plan --all --from dl --rom device");
+    ran.reports("for example: cx3flash -d sim:card.cx3 plan --rom device dl/new.bin\n");
 }
 
 #[test]

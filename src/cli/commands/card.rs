@@ -44,6 +44,9 @@ pub(super) fn list(ctx: &mut Ctx<'_>, full: bool) -> Ran {
     let outcome = job::list(named.as_ref(), &here, &ctx.host, &ctx.options)?;
     if outcome.cards.is_empty() {
         ctx.out.remark("no ConnectX-3 card found, no card file (*.cx3) in the current directory");
+        if let Some(hint) = Outcome::from(Code::NoCardNamed).hint(&ctx.hint_context()) {
+            ctx.out.remark(format_args!("hint: {hint}"));
+        }
     }
     ctx.done(&text::list(&outcome, full), &outcome)
 }
