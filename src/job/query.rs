@@ -4,9 +4,7 @@ use super::code::WriteAnew;
 use super::images::{mark_active, no_image, read_images};
 use super::session::CardFacts;
 use super::{CardReport, Device, ImageFile, ImageReport, JobError, UnsteadyRange};
-use crate::image::{
-    Contents, Depth, FlashAddr, Identity, Image, IniEntry, IniSetting, Mac, Version,
-};
+use crate::image::{Contents, Depth, FlashAddr, Identity, Image, IniEntry, IniSetting, Version};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::ops::Range;
