@@ -271,6 +271,21 @@ mod tests {
     }
 
     #[test]
+    fn every_value_of_an_option_with_several_is_masked() {
+        let mut secrets = Secrets::default();
+        let guids = "-guids 0002c90300aabb00 0x2c90300aabb01 0002c90300aabb0 0002c90300aabb03";
+        let line = format!("{guids} -macs e41d2ddd78501 e41d2ddd78512 burn image.bin");
+        let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        secrets.learn_command(&words);
+        let mask = Mask::new(&secrets);
+        // Neither length is one by which a MAC or a GUID is known without the command.
+        for value in ["0x2c90300aabb01", "0002c90300aabb0", "e41d2ddd78501", "e41d2ddd78512"] {
+            assert_eq!(mask.text(&format!("got {value} here")), "got (masked) here");
+        }
+        assert_eq!(mask.text("burn image.bin"), "burn image.bin");
+    }
+
+    #[test]
     fn what_the_run_has_seen_is_masked_in_every_spelling() {
         let mut secrets = Secrets::default();
         secrets.learn(&value!({

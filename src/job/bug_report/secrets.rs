@@ -170,15 +170,26 @@ impl Secrets {
         }
     }
 
-    /// What the words of a command line name a card by, in both spellings: `--mac M`, `--mac=M`.
+    /// What the words of a command line name a card by, in every spelling: `--mac M`, `--mac=M`, and flint's
+    /// `-guids G G G G` and `-macs M M`.
     pub(super) fn learn_command(&mut self, words: &[String]) {
-        let mut before = None;
+        let mut open = None;
         for word in words {
-            match option(word).and_then(|option| option.split_once('=')) {
-                Some((option, value)) => self.learn_option(option, value),
-                None => before.map_or((), |option| self.learn_option(option, word)),
+            let named = option(word).map(|text| text.split_once('=').unwrap_or((text, "")));
+            match (named, open) {
+                (Some((option, value)), _) => {
+                    self.learn_option(option, value);
+                    open = Some((option, usize::from(!value.is_empty())));
+                }
+                (None, Some((option, before))) if before < values(option) => {
+                    // Behind the first value a command may follow.
+                    if before == 0 || is_number(word) {
+                        self.learn_option(option, word);
+                    }
+                    open = Some((option, before + 1));
+                }
+                (None, _) => open = None,
             }
-            before = option(word);
         }
     }
 
@@ -220,6 +231,20 @@ impl Secrets {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// How many words behind an option may be its values.
+fn values(option: &str) -> usize {
+    match option {
+        "guids" => 4,
+        "macs" => 2,
+        _ => 1,
+    }
+}
+
+/// Hexadecimal numbers, as GUIDs and MACs are written.
+fn is_number(word: &str) -> bool {
+    word.chars().all(|c| c.is_ascii_hexdigit() || ":-,xX".contains(c))
 }
 
 /// The name of an option.
