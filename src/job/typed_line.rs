@@ -68,7 +68,7 @@ pub(super) fn with_choice(typed: &str, file: Option<&Path>, choice: &Path) -> Op
     let file = file.map(escape::shell_word);
     let named = |word: &str| word.strip_suffix(file.as_deref()?).map(str::to_owned);
     let place = |word: &&str| named(word).is_some_and(|o| o.is_empty() || o.ends_with('='));
-    if let Some(at) = words.iter().position(|word| place(word)) {
+    if let Some(at) = words.iter().position(place) {
         let option = named(words[at])?;
         let mut line: Vec<String> = words.into_iter().map(str::to_owned).collect();
         line[at] = option + &choice;
