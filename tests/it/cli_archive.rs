@@ -87,7 +87,7 @@ fn of_several_images_the_message_lists_each_and_what_to_type() {
         bench
             .refuses(&[command, "fw.tgz"], 1)
             .reports("2 images are inside: a b.bin (MT_1170110023, 2.42.5000), oem.bin (DEL_9990000001, 2.42.5000)")
-            .reports("hint: name the image behind its archive, for example: cx3flash query 'fw.tgz/a b.bin'");
+            .reports(&format!("cx3flash -d sim:card.cx3 {command} 'fw.tgz/a b.bin'\n"));
     }
     bench.card(&["query", "fw.tgz/a b.bin"]).exits(0).prints("MT_1170110023");
     bench.card(&["query", "fw.tgz/oem.bin"]).exits(0).prints("DEL_9990000001");

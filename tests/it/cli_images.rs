@@ -106,11 +106,15 @@ fn two_images_of_the_newest_version_are_refused_and_named() {
     let bench = bench();
     let second = ["sim", "image", "dl/b.bin", "--like", "mcx311a-2.42.5000", "--seed", "7"];
     bench.run(&second).exits(0);
-    for command in [&["plan", "--from", "dl"][..], &["burn", "--from", "dl", "--yes"]] {
+    for (command, advised) in [
+        (&["plan", "--from", "dl"][..], "plan dl/b.bin"),
+        (&["burn", "--from", "dl", "--yes"], "burn --yes dl/b.bin"),
+    ] {
+        let hint = format!("name one of them, for example: cx3flash -d sim:card.cx3 {advised}\n");
         bench
             .refuses(command, 4)
             .reports("2 different images of 2.42.5000 fit: dl/b.bin, dl/vendor/fw.tgz/dir/new.bin")
-            .reports("hint: name one of them: cx3flash -d sim:card.cx3 plan dl/b.bin");
+            .reports(&hint);
     }
     let json = bench.card(&["--json", "plan", "--from", "dl"]).exits(4).json();
     assert_eq!(json["error"]["code"], "several_images_fit");
