@@ -138,7 +138,8 @@ impl Checks {
             None => {
                 let refusing = self.0.iter().filter(|c| c.refuses());
                 let because: Vec<String> = refusing.map(|c| c.id.name()).collect();
-                let detail = format!("not judged: {} refuses", because.join(", "));
+                let verb = if because.len() == 1 { "refuses" } else { "refuse" };
+                let detail = format!("not judged: {} {verb}", because.join(", "));
                 (false, true, detail)
             }
         };
