@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// Chunk size of the failsafe images: one of 68 KiB lies in two chunks, a small one in one. The cost
 /// of a sweep is its operations times the cost of a burn, so most scenarios are small.
-const SMALL_CHUNK_LOG2: u8 = 16;
+pub(crate) const SMALL_CHUNK_LOG2: u8 = 16;
 const WIDE_SIZE: u32 = 0x1_1000 - 0x2f4;
 const SMALL_SIZE: u32 = 0x9000 - 0x2f4;
 
@@ -184,6 +184,13 @@ impl SweepSetup {
 
     pub(crate) fn image(&self) -> ImageFile {
         job::read_image(&self.file, &()).unwrap()
+    }
+
+    /// A file of another image.
+    pub(crate) fn image_of(&self, recipe: &Recipe) -> ImageFile {
+        let file = self.dir.path().join(format!("{}.bin", recipe.version));
+        std::fs::write(&file, build(recipe).unwrap()).unwrap();
+        job::read_image(&file, &()).unwrap()
     }
 
     /// A new directory; the caller removes it.
