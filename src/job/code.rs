@@ -224,10 +224,10 @@ const OTHER_IMAGE: Advice =
     &["name an image or a backup for this card; its PSID and chip: <card> query"];
 /// The image is complete and its CRCs are not relied on: writing it again changes no GUID and no MAC.
 pub(super) const WRITE_ANEW: Advice = &[
-    "write it anew with its CRCs right: <card> identity set --mac <mac>, or an image: <card> burn IMAGE",
-    "write it anew with its CRCs right: <card> backup, then <card> identity set --identity BACKUP/identity.json, or an image: <card> burn IMAGE",
+    "write it anew with its CRCs right: `<card> identity set --mac <mac>`, or an image: `<card> burn IMAGE`",
+    "write it anew with its CRCs right: `<card> backup`, then `<card> identity set --identity BACKUP/identity.json`, or an image: `<card> burn IMAGE`",
 ];
-pub(super) const WRITE_IMAGE: Advice = &["write an image: <card> burn IMAGE"];
+pub(super) const WRITE_IMAGE: Advice = &["write an image: `<card> burn IMAGE`"];
 /// What the bus shows decides what to do.
 pub(super) const NO_CARD: &str = "lspci -nn -d 15b3:   # no line: power off, seat the card again or try another slot; \
      an id other than 1003, 1007, 01f6 and 01f8: not a ConnectX-3";
